@@ -1,0 +1,93 @@
+"""A connection and its node, as LOCAL commands see them.
+
+The server implements both; commands must not import it (imports point towards pure code).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ironkv.keyspace.keyspace import Keyspace
+
+if TYPE_CHECKING:
+    from ironkv.config import Settings
+
+
+class Session(Protocol):
+    """One client connection. LOCAL handlers get it as their first argument and may change it."""
+
+    id: int
+    name: bytes
+    lib_name: bytes
+    lib_version: bytes
+    proto: int
+    """2 or 3, set by HELLO."""
+    db_index: int
+    address: str
+    """`host:port` of the client."""
+    local_address: str
+    fd: int
+    created: float
+    """Seconds on the node's monotonic clock (`NodeView.monotonic`)."""
+    last_active: float
+    last_command: str
+    """As CLIENT LIST shows it: `get`, `client|list`, or `NULL` before the first."""
+    replies: str
+    """CLIENT REPLY: `on`, `off`, `skip` (leave out the next reply) or `skip-next`."""
+    no_evict: bool
+    no_touch: bool
+    readonly: bool
+    """READONLY: reads may be local and stale, as in Redis Cluster."""
+    closing: bool
+    """Set it to close the connection once the replies so far are sent."""
+    node: NodeView
+
+    def select(self, index: int) -> None:
+        """Use database `index`, which exists."""
+
+    def reset(self) -> None:
+        """As a fresh connection, for RESET."""
+
+    def kill(self) -> None:
+        """Close at once, dropping what is not sent yet."""
+
+    def buffer_sizes(self) -> tuple[int, int]:
+        """Bytes (received but not parsed yet, waiting to be sent)."""
+
+
+class NodeView(Protocol):
+    """What commands may know of the node."""
+
+    settings: Settings
+    keyspace: Keyspace
+    sessions: Mapping[int, Session]
+    run_id: str
+    """40 hex digits, new at every start."""
+    config_file: str
+    commands_processed: int
+    connections_received: int
+    connections_rejected: int
+    bytes_in: int
+    bytes_out: int
+    errors: Mapping[str, int]
+    """Error replies by code, for INFO errorstats."""
+
+    def monotonic(self) -> float:
+        """Seconds, for ages and idle times."""
+
+    def clock_us(self) -> int:
+        """The node's best knowledge of the time, in microseconds since the epoch."""
+
+    def uptime_s(self) -> int: ...
+
+    def raft_view(self) -> Mapping[str, Any]:
+        """role ('leader' | 'follower' | 'candidate'), term, leader (id or None), leader_address
+        ((host, port) or None), commit, applied, last_index, nodes (a list of dicts: id, host, port,
+        role, match, lag_ms, online)."""
+
+    def journal_view(self) -> Mapping[str, Any]:
+        """bytes_used, bytes_mapped, first_index, last_index, writes, last_write_ms, loading (bool)."""
+
+    def on_setting(self, name: str, apply: Callable[[], None]) -> None:
+        """Have `apply` called after CONFIG SET changed the setting `name` (`section.key`)."""

@@ -1,0 +1,206 @@
+"""The command table: one row per command, the one source of arity, flags, keys, route and docs.
+
+A command is a row and a function:
+
+    @command("APPEND", 3, Route.WRITE, "fast denyoom", keys=ONE_KEY, group="string", since="2.0.0", ...)
+    def append(db: Database, args: Args, now_ms: int) -> Reply: ...
+
+Field meanings follow https://redis.io/docs/latest/commands/command/ : `arity` counts the name and is
+negative for "at least"; `keys` is (first, last, step), `last` negative counts from the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from typing import Any, Final, TypeAlias, TypeVar
+
+from ironkv.errors import CommandError
+from ironkv.resp.replies import Reply
+
+Args: TypeAlias = list[bytes]
+"""A request as sent: the name first. Handlers must not change it: it is what is logged."""
+
+Handler: TypeAlias = Callable[..., Reply]
+"""READ and WRITE: (Database, Args, now_ms) -> Reply, at the state. LOCAL: (Session, Args) -> Reply."""
+
+Check: TypeAlias = Callable[[Args], Any]
+"""Parses the arguments, raises CommandError. Runs before a write is logged: nothing malformed is."""
+
+F = TypeVar("F", bound=Handler)
+
+
+class Route(Enum):
+    """Where a command is decided."""
+
+    LOCAL = "local"
+    """By this node alone, without the state."""
+    READ = "read"
+    """At this node's state, once that is known to be current."""
+    WRITE = "write"
+    """At apply, on every replica."""
+
+
+NO_KEYS: Final = (0, 0, 0)
+ONE_KEY: Final = (1, 1, 1)
+ALL_KEYS: Final = (1, -1, 1)
+
+
+class Command:
+    """A row of the table."""
+
+    __slots__ = (
+        "arity",
+        "categories",
+        "check",
+        "complexity",
+        "find_keys",
+        "flags",
+        "group",
+        "handler",
+        "keys",
+        "least",
+        "most",
+        "name",
+        "route",
+        "since",
+        "subcommands",
+        "summary",
+        "wire_name",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        arity: int,
+        route: Route,
+        flags: str,
+        handler: Handler,
+        *,
+        keys: tuple[int, int, int],
+        check: Check | None,
+        find_keys: Callable[[Args], Sequence[bytes]] | None,
+        group: str,
+        since: str,
+        complexity: str,
+        summary: str,
+        categories: str,
+    ) -> None:
+        self.name = name
+        """Upper case; a subcommand's is `CONTAINER|SUB`."""
+        self.wire_name = name.partition("|")[0].encode()
+        """The canonical first argument; one object, so its hash is computed once."""
+        self.arity = arity
+        self.least = abs(arity)
+        self.most = arity if arity > 0 else 1 << 62
+        self.route = route
+        self.flags = frozenset(flags.split())
+        self.handler = handler
+        self.keys = keys
+        self.check = check
+        self.find_keys = find_keys
+        """For commands whose keys stand where (first, last, step) cannot say."""
+        self.group = group
+        self.since = since
+        self.complexity = complexity
+        self.summary = summary
+        self.categories = frozenset(categories.split())
+        """ACL categories beyond those that follow from flags and group, without `@`."""
+        self.subcommands: dict[bytes, Command] = {}
+
+    @property
+    def lower_name(self) -> str:
+        """As error messages and COMMAND INFO write it: `get`, `client|setname`."""
+        return self.name.lower()
+
+    def wrong_arity(self) -> CommandError:
+        return CommandError(f"ERR wrong number of arguments for '{self.lower_name}' command")
+
+    def key_args(self, args: Args) -> Sequence[bytes]:
+        """The keys among `args`."""
+        if self.find_keys is not None:
+            return self.find_keys(args)
+        first, last, step = self.keys
+        return args[first : (last if last > 0 else len(args) + last) + 1 : step] if first else ()
+
+
+TABLE: Final[dict[bytes, Command]] = {}
+"""Commands by upper-case and by lower-case name; other spellings go through `find`."""
+
+
+def commands() -> list[Command]:
+    """The top-level rows, by name."""
+    return sorted({row.name: row for row in TABLE.values()}.values(), key=lambda row: row.name)
+
+
+def command(
+    name: str,
+    arity: int,
+    route: Route,
+    flags: str,
+    *,
+    keys: tuple[int, int, int] = NO_KEYS,
+    check: Check | None = None,
+    find_keys: Callable[[Args], Sequence[bytes]] | None = None,
+    group: str,
+    since: str,
+    complexity: str,
+    summary: str,
+    categories: str = "",
+) -> Callable[[F], F]:
+    """Enter the decorated handler into the table. A container's row comes before its subcommands'."""
+
+    def enter(handler: F) -> F:
+        row = Command(
+            name,
+            arity,
+            route,
+            flags,
+            handler,
+            keys=keys,
+            check=check,
+            find_keys=find_keys,
+            group=group,
+            since=since,
+            complexity=complexity,
+            summary=summary,
+            categories=categories,
+        )
+        container, _, sub = name.encode().partition(b"|")
+        if sub:
+            TABLE[container].subcommands[sub] = row
+        else:
+            TABLE[container] = TABLE[container.lower()] = row
+        return handler
+
+    return enter
+
+
+def find(args: Args) -> Command:
+    """The row that answers `args`, its arity checked. Raises CommandError with Redis's texts."""
+    name = args[0]
+    row = TABLE.get(name) or TABLE.get(name.upper())
+    if row is None:
+        raise CommandError(_unknown(name, args[1:]))
+    if row.subcommands and len(args) > 1:
+        sub = row.subcommands.get(args[1].upper())
+        if sub is None:
+            raise CommandError(f"ERR unknown subcommand '{_text(args[1][:128])}'. Try {row.name} HELP.")
+        row = sub
+    if not row.least <= len(args) <= row.most:
+        raise row.wrong_arity()
+    return row
+
+
+def _unknown(name: bytes, rest: Iterable[bytes]) -> str:
+    # Redis shows 128 bytes of the name and of all arguments together (processCommand).
+    shown = ""
+    for arg in rest:
+        if len(shown) >= 128:
+            break
+        shown += f"'{_text(arg[: 128 - len(shown)])}' "
+    return f"ERR unknown command '{_text(name[:128])}', with args beginning with: {shown}"
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")

@@ -1,0 +1,233 @@
+"""The databases: where values and deadlines are kept, and the rules of life and death.
+
+Two times matter, both in milliseconds since the epoch and both given from outside:
+
+    stamp_ms   the state's own time: the stamp of the last applied entry. A key whose deadline is at
+               or before it is dead, for every command, on every replica, for ever.
+    now_ms     the time at which a command looks. While an entry is applied it equals `stamp_ms`. For
+               a read it is the leader's clock and may be ahead.
+
+A read that meets a key with stamp_ms < deadline <= now_ms raises `Due`: the key is about to die, but
+that must be logged before anybody may see it, or the key could come back under the next leader.
+
+A string is plain `bytes` in its slot's dict, so that GET is a lookup and a type check. Other types
+are objects of their own classes. Nothing here depends on the order of Python's string hashing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Final, TypeAlias
+
+from ironkv.errors import WrongType
+from ironkv.keyspace.expiry import Calendar
+from ironkv.keyspace.slots import SLOTS, slot_of
+
+Value: TypeAlias = Any
+"""bytes for a string, else an instance of a type's own class. Never None."""
+
+DATABASES: Final = 16
+
+
+class Due(Exception):
+    """A read met a key whose deadline has come but is not logged yet: log a tick, then read again."""
+
+
+class Database:
+    """One of the numbered databases. `values` and `deadlines` are lists of dicts, one per slot."""
+
+    __slots__ = ("calendar", "deadlines", "index", "keyspace", "values")
+
+    def __init__(self, keyspace: Keyspace, index: int) -> None:
+        self.keyspace = keyspace
+        self.index = index
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove every key."""
+        self.values: list[dict[bytes, Value]] = [{} for _ in range(SLOTS)]
+        self.deadlines: list[dict[bytes, int] | None] = [None] * SLOTS
+        self.calendar = Calendar()
+
+    # -- looking
+
+    def find(self, key: bytes) -> Value | None:
+        """The live value of `key`, or None. Changes nothing. Raises Due (reads only)."""
+        slot = slot_of(key)
+        value = self.values[slot].get(key)
+        if value is not None:
+            deadlines = self.deadlines[slot]
+            if deadlines and key in deadlines and self._is_dead(deadlines[key]):
+                return None
+        return value
+
+    def string(self, key: bytes) -> bytes | None:
+        """The live string at `key`, or None. Raises WrongType, Due."""
+        value = self.find(key)
+        if value is None or type(value) is bytes:
+            return value
+        raise WrongType
+
+    def deadline(self, key: bytes) -> int | None:
+        """When the live key `key` dies; None if it has no deadline or is not there. Raises Due."""
+        deadlines = self.deadlines[slot_of(key)]
+        deadline = deadlines.get(key) if deadlines else None
+        return None if deadline is None or self._is_dead(deadline) else deadline
+
+    def _is_dead(self, deadline: int) -> bool:
+        keyspace = self.keyspace
+        if deadline <= keyspace.stamp_ms:
+            return True
+        if deadline <= keyspace.now_ms:
+            raise Due
+        return False
+
+    # -- changing (only while an entry is applied)
+
+    def set(self, key: bytes, value: Value) -> None:
+        """Put a value in place of whatever was there, its deadline included."""
+        slot = slot_of(key)
+        self.values[slot][key] = value
+        deadlines = self.deadlines[slot]
+        if deadlines and key in deadlines:
+            self.calendar.discard(key, deadlines.pop(key))
+
+    def update(self, key: bytes, value: Value) -> None:
+        """Change a live key's value and leave its deadline; a dead key is replaced as by `set`."""
+        slot = slot_of(key)
+        self.values[slot][key] = value
+        deadlines = self.deadlines[slot]
+        if deadlines and key in deadlines and deadlines[key] <= self.keyspace.stamp_ms:
+            self.calendar.discard(key, deadlines.pop(key))
+
+    def remove(self, key: bytes) -> bool:
+        """Delete the key; True if it was there and alive."""
+        slot = slot_of(key)
+        if self.values[slot].pop(key, None) is None:
+            return False
+        deadlines = self.deadlines[slot]
+        if deadlines and key in deadlines:
+            deadline = deadlines.pop(key)
+            self.calendar.discard(key, deadline)
+            return deadline > self.keyspace.stamp_ms
+        return True
+
+    def set_deadline(self, key: bytes, deadline_ms: int) -> None:
+        """Let a live key die at `deadline_ms`; at once when that has passed already."""
+        if deadline_ms <= self.keyspace.stamp_ms:
+            self.remove(key)
+            return
+        slot = slot_of(key)
+        deadlines = self.deadlines[slot]
+        if deadlines is None:
+            deadlines = self.deadlines[slot] = {}
+        elif key in deadlines:
+            self.calendar.discard(key, deadlines[key])
+        deadlines[key] = deadline_ms
+        self.calendar.add(key, deadline_ms)
+
+    def clear_deadline(self, key: bytes) -> bool:
+        """Let a live key live for ever; True if it had a deadline."""
+        deadlines = self.deadlines[slot_of(key)]
+        if not deadlines or deadlines.get(key, 0) <= self.keyspace.stamp_ms:
+            return False
+        self.calendar.discard(key, deadlines.pop(key))
+        return True
+
+    def purge(self, most: int) -> int:
+        """Free up to `most` dead keys whose day has passed; how many candidates were looked at."""
+        stamp_ms = self.keyspace.stamp_ms
+        keys = self.calendar.due(stamp_ms, most)
+        for key in keys:
+            slot = slot_of(key)
+            deadlines = self.deadlines[slot]
+            if deadlines and deadlines.get(key, stamp_ms + 1) <= stamp_ms:
+                del deadlines[key]
+                del self.values[slot][key]
+                self.keyspace.expired += 1
+        return len(keys)
+
+    # -- the whole
+
+    def __len__(self) -> int:
+        """Keys held, dead ones that are not purged yet included (as Redis's DBSIZE)."""
+        return sum(map(len, self.values))
+
+    def deadline_count(self) -> int:
+        """Keys that have a deadline."""
+        return sum(len(deadlines) for deadlines in self.deadlines if deadlines)
+
+    def keys(self) -> Iterator[bytes]:
+        """Every live key, slot by slot. Raises Due (reads only)."""
+        for values, deadlines in zip(self.values, self.deadlines, strict=True):
+            if not deadlines:
+                yield from values
+            else:
+                for key in values:
+                    if key not in deadlines or not self._is_dead(deadlines[key]):
+                        yield key
+
+    def random_key(self, choose: random.Random) -> bytes | None:
+        """A live key, each about equally likely; None when there is none. Raises Due (reads only)."""
+        used = [values for values in self.values if values]
+        if not used:
+            return None
+        fullest = max(map(len, used))
+        for _ in range(100):
+            values = choose.choice(used)
+            # Accepting a slot in proportion to its size makes the keys equally likely, not the slots.
+            place = choose.randrange(fullest)
+            if place < len(values):
+                key = next(islice(values, place, None))
+                if self.find(key) is not None:
+                    return key
+        return next(self.keys(), None)
+
+
+class Keyspace:
+    """All databases, the state's time, and what is left to chance."""
+
+    __slots__ = ("_databases", "expired", "now_ms", "stamp_ms")
+
+    def __init__(self) -> None:
+        self.stamp_ms = 0
+        self.now_ms = 0
+        self.expired = 0
+        """Keys freed by `purge` since this process started (a statistic, not state)."""
+        self._databases: list[Database | None] = [None] * DATABASES
+
+    def database(self, index: int) -> Database:
+        """Database `index` (0 to 15), made when first used."""
+        database = self._databases[index]
+        if database is None:
+            database = self._databases[index] = Database(self, index)
+        return database
+
+    def used(self) -> list[Database]:
+        """The databases that exist so far, by number."""
+        return [database for database in self._databases if database is not None]
+
+    def clear(self) -> None:
+        """Remove every key of every database."""
+        for database in self.used():
+            database.clear()
+
+    def advance(self, stamp_ms: int) -> None:
+        """Move the state's time to an entry's stamp. It never goes back."""
+        if stamp_ms > self.stamp_ms:
+            self.stamp_ms = stamp_ms
+        self.now_ms = self.stamp_ms
+
+    def purge(self, most: int) -> None:
+        """Free up to `most` dead keys, database by database."""
+        for database in self.used():
+            most -= database.purge(most)
+            if most <= 0:
+                return
+
+    def due_from_ms(self) -> int | None:
+        """From when on a tick is worth logging; None when no key has a deadline."""
+        days = [day for db in self.used() if (day := db.calendar.first_day_ms()) is not None]
+        return min(days) if days else None

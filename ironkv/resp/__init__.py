@@ -1,0 +1,1 @@
+"""The Redis serialization protocol, both ways: `parser` reads requests, `replies` writes answers."""

@@ -1,0 +1,195 @@
+"""Replies as plain Python values, and their bytes on the wire in RESP2 and RESP3.
+
+    value            RESP2                  RESP3 (where it differs)
+    bytes            bulk string
+    int              integer
+    None             null bulk              null `_`
+    NULL_ARRAY       null array             null `_`
+    Status           simple string
+    ReplyError       error
+    list, tuple      array
+    dict             flat array             map `%`
+    Members          array                  set `~`
+    float            bulk string            double `,`
+    bool             integer 1 / 0          boolean `#`
+    Verbatim         bulk string            verbatim string `=`
+    Push             array                  push `>`
+
+Specification: https://redis.io/docs/latest/develop/reference/protocol-spec/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+from ironkv.errors import ReplyError
+
+Reply: TypeAlias = Any
+"""One of the types of the table above. (`Any`: the recursive union costs more than it catches.)"""
+
+
+class Status:
+    """A simple string such as `OK`; its bytes are made once."""
+
+    __slots__ = ("text", "wire")
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self.wire = b"+%b\r\n" % text
+
+    def __repr__(self) -> str:
+        return f"Status({self.text!r})"
+
+
+class Members(list[Any]):
+    """Elements without an order: a set in RESP3."""
+
+
+class Push(list[Any]):
+    """Out-of-band data: a push in RESP3."""
+
+
+class Verbatim:
+    """Text meant for people (INFO): a verbatim string in RESP3."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+
+class _NullArray:
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "NULL_ARRAY"
+
+
+OK: Final = Status(b"OK")
+PONG: Final = Status(b"PONG")
+NULL_ARRAY: Final = _NullArray()
+
+CRLF: Final = b"\r\n"
+SHORT: Final = 1024
+BULK_HEADS: Final = [b"$%d\r\n" % n for n in range(SHORT)]
+"""Headers of short bulk strings: a list lookup is half the cost of formatting."""
+SMALL_INTS: Final = [b":%d\r\n" % n for n in range(SHORT)]
+_ARRAY_HEADS: Final = [b"*%d\r\n" % n for n in range(SHORT)]
+
+
+def format_float(value: float) -> bytes:
+    """A double as Redis prints it: shortest text that reads back the same, no `.0` on whole numbers."""
+    if value != value:
+        return b"nan"
+    if value in (float("inf"), float("-inf")):
+        return b"inf" if value > 0 else b"-inf"
+    if value == int(value) and abs(value) < 1e17:
+        return b"-0" if value == 0 and str(value)[0] == "-" else b"%d" % int(value)
+    return repr(value).encode()
+
+
+def _bulk(out: list[bytes], value: bytes, _proto: int) -> None:
+    size = len(value)
+    out += (BULK_HEADS[size] if size < SHORT else b"$%d\r\n" % size), value, CRLF
+
+
+def _integer(out: list[bytes], value: int, _proto: int) -> None:
+    out.append(SMALL_INTS[value] if 0 <= value < SHORT else b":%d\r\n" % value)
+
+
+def _wire(out: list[bytes], value: Status, _proto: int) -> None:
+    out.append(value.wire)
+
+
+def _null(out: list[bytes], _value: None, proto: int) -> None:
+    out.append(b"$-1\r\n" if proto == 2 else b"_\r\n")
+
+
+def _null_array(out: list[bytes], _value: object, proto: int) -> None:
+    out.append(b"*-1\r\n" if proto == 2 else b"_\r\n")
+
+
+def _items(out: list[bytes], items: Sequence[Reply], proto: int) -> None:
+    for item in items:
+        append(out, item, proto)
+
+
+def _array(out: list[bytes], value: Sequence[Reply], proto: int) -> None:
+    size = len(value)
+    out.append(_ARRAY_HEADS[size] if size < SHORT else b"*%d\r\n" % size)
+    _items(out, value, proto)
+
+
+def _members(out: list[bytes], value: Members, proto: int) -> None:
+    out.append((b"*%d\r\n" if proto == 2 else b"~%d\r\n") % len(value))
+    _items(out, value, proto)
+
+
+def _push(out: list[bytes], value: Push, proto: int) -> None:
+    out.append((b"*%d\r\n" if proto == 2 else b">%d\r\n") % len(value))
+    _items(out, value, proto)
+
+
+def _map(out: list[bytes], value: dict[Reply, Reply], proto: int) -> None:
+    out.append(b"*%d\r\n" % (2 * len(value)) if proto == 2 else b"%%%d\r\n" % len(value))
+    for key, item in value.items():
+        append(out, key, proto)
+        append(out, item, proto)
+
+
+def _float(out: list[bytes], value: float, proto: int) -> None:
+    text = format_float(value)
+    if proto == 2:
+        _bulk(out, text, proto)
+    else:
+        out.append(b",%b\r\n" % text)
+
+
+def _bool(out: list[bytes], value: bool, proto: int) -> None:
+    if proto == 2:
+        out.append(SMALL_INTS[value])
+    else:
+        out.append(b"#t\r\n" if value else b"#f\r\n")
+
+
+def _verbatim(out: list[bytes], value: Verbatim, proto: int) -> None:
+    if proto == 2:
+        _bulk(out, value.text, proto)
+    else:
+        out.append(b"=%d\r\ntxt:%b\r\n" % (len(value.text) + 4, value.text))
+
+
+ENCODERS: Final[dict[type, Callable[[list[bytes], Any, int], None]]] = {
+    bytes: _bulk,
+    int: _integer,
+    type(None): _null,
+    Status: _wire,
+    list: _array,
+    tuple: _array,
+    dict: _map,
+    Members: _members,
+    Push: _push,
+    float: _float,
+    bool: _bool,
+    Verbatim: _verbatim,
+    _NullArray: _null_array,
+}
+
+
+def append(out: list[bytes], reply: Reply, proto: int) -> None:
+    """Add the pieces of `reply`'s encoding (`proto` 2 or 3) to `out`; the caller joins them once."""
+    encoder = ENCODERS.get(type(reply))
+    if encoder is not None:
+        encoder(out, reply, proto)
+    elif isinstance(reply, ReplyError):
+        out.append(reply.wire)
+    else:
+        raise TypeError(f"no RESP encoding for {type(reply).__name__}")
+
+
+def encode(reply: Reply, proto: int = 2) -> bytes:
+    """The bytes of one reply."""
+    out: list[bytes] = []
+    append(out, reply, proto)
+    return b"".join(out)
