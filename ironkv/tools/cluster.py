@@ -1,0 +1,265 @@
+"""Several nodes: find the leader, wait for a condition; and throwaway clusters for tests and measurements."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from ironkv.tools.client import Client, ErrorReply, Reply
+from ironkv.tools.nodes import LEADER, Facts, Node, Settings
+
+T = TypeVar("T")
+TomlValue = str | int | bool | float
+Sections = Mapping[str, Mapping[str, TomlValue]]
+
+PATIENCE = 60.0  # what a wait may take on a machine that is busy with other things
+
+
+class NeverHappened(AssertionError):
+    """A condition that was waited for did not come true."""
+
+
+def wait_for(
+    condition: Callable[[], T | None], what: str, timeout: float = PATIENCE, pause: float = 0.02
+) -> T:
+    """Ask again and again until the answer is true, and return it."""
+    deadline = time.monotonic() + timeout
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise NeverHappened(f"not within {timeout:g} s: {what}")
+        time.sleep(pause)
+
+
+class Cluster:
+    """Nodes that belong together."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.nodes = list(nodes)
+
+    def __getitem__(self, node_id: str) -> Node:
+        return next(node for node in self.nodes if node.id == node_id)
+
+    def facts(self) -> dict[str, Facts | None]:
+        """What every node says of itself, asked at the same time."""
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            return dict(zip((n.id for n in self.nodes), pool.map(Node.facts, self.nodes), strict=True))
+
+    def leader(self) -> Node | None:
+        """The node that leads, as far as the nodes say. Of two that claim it, the older does not know yet."""
+        claims = [
+            (facts.term, node_id) for node_id, facts in self.facts().items() if facts and facts.role == LEADER
+        ]
+        return self[max(claims)[1]] if claims else None
+
+    def followers(self, leader: Node | None = None) -> list[Node]:
+        leader = leader or self.wait_for_leader()
+        return [node for node in self.nodes if node is not leader]
+
+    def wait_for_leader(self, timeout: float = PATIENCE, other_than: Node | None = None) -> Node:
+        """A leader that serves: it answers a read, so it has committed an entry of its own term."""
+
+        def serving() -> Node | None:
+            node = self.leader()
+            if node is None or node is other_than:
+                return None
+            with contextlib.suppress(OSError, ErrorReply), node.connect(2.0) as client:
+                client.call("EXISTS", "is anybody there")
+                return node
+            return None
+
+        return self._wait(serving, "a leader that serves", timeout)
+
+    def wait_until_level(self, timeout: float = PATIENCE) -> None:
+        """Every node has applied what the leader had committed when it was asked, and follows it."""
+
+        def level() -> bool:
+            facts = list(self.facts().values())
+            if any(f is None for f in facts):
+                return False
+            known = [f for f in facts if f is not None]
+            leaders = [f for f in known if f.role == LEADER]
+            return len(leaders) == 1 and all(
+                f.applied >= leaders[0].commit and f.term == leaders[0].term for f in known
+            )
+
+        self._wait(level, "all nodes level with the leader", timeout)
+
+    def write(self, *command: str | bytes | int, timeout: float = PATIENCE) -> Reply:
+        """Carry out one command on the leader, whoever that is; only for commands that may run twice."""
+
+        def attempt() -> tuple[Reply] | None:
+            node = self.leader()
+            if node is None:
+                return None
+            try:
+                with node.connect() as client:
+                    return (client.call(*command),)
+            except ErrorReply as error:
+                if error.code in ("NOTLEADER", "CLUSTERDOWN", "TRYAGAIN"):
+                    return None
+                raise
+            except OSError:
+                return None
+
+        return self._wait(attempt, f"{command[0]!r} acknowledged", timeout)[0]
+
+    def connect_to_leader(self) -> Client:
+        return self.wait_for_leader().connect()
+
+    def start(self) -> None:
+        """Start the nodes that do not run; wait until one leads and all follow."""
+        for node in self.nodes:
+            if node.process() is None:
+                node.start()
+        self.wait_for_leader()
+        self.wait_until_level()
+
+    def kill_all(self) -> None:
+        """SIGKILL for all of them, as close together as can be."""
+        processes = [process for node in self.nodes if (process := node.process()) is not None]
+        for process in processes:
+            process.send(signal.SIGKILL)
+        for node in self.nodes:
+            node.stop(signal.SIGKILL)
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.terminate()
+        for node in self.nodes:
+            node.stop()
+
+    def _wait(self, condition: Callable[[], T | None], what: str, timeout: float) -> T:
+        try:
+            return wait_for(condition, what, timeout)
+        except NeverHappened as error:
+            lines = [str(error)]
+            for node_id, facts in self.facts().items():
+                shown = facts and (facts.role, facts.term, facts.commit, facts.applied)
+                lines += [f"--- {node_id}: {shown or 'does not answer'}", self[node_id].log_tail()]
+            raise NeverHappened("\n".join(lines)) from None
+
+
+class ThrowawayCluster(Cluster):
+    """A cluster of its own on free ports in a directory of its own, all of it gone at the end.
+
+    `settings` go into every node's file: `{"raft": {"reads": "quorum"}}`.
+    """
+
+    def __init__(
+        self,
+        size: int = 3,
+        *,
+        parent: Path | None = None,
+        settings: Sections | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="ironkv-", dir=parent))
+        ports = free_ports(2 * size)
+        members = [(f"node{i + 1}", ports[2 * i], ports[2 * i + 1]) for i in range(size)]
+        config = self.directory / "config"
+        config.mkdir()
+        nodes = []
+        for node_id, _, _ in members:
+            path = config / f"{node_id}.toml"
+            path.write_text(node_file(node_id, members, settings or {}))
+            nodes.append(
+                Node(
+                    Settings.read(path), self.directory, environment={**surroundings(), **(environment or {})}
+                )
+            )
+        super().__init__(nodes)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing of it is to be kept, so nobody waits for a graceful end."""
+        for node in self.nodes:
+            node.resume()
+        self.kill_all()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def node_file(node_id: str, members: Sequence[tuple[str, int, int]], settings: Sections) -> str:
+    """A node's TOML file, in a cluster of `members` (id, client port, cluster port) or alone."""
+    port, cluster_port = next((p, c) for name, p, c in members if name == node_id)
+    sections: dict[str, dict[str, TomlValue]] = {
+        "node": {"id": node_id, "data_dir": f"data/{node_id}"},
+        "server": {"bind": "127.0.0.1", "port": port},
+        "cluster": {"enabled": len(members) > 1, "name": "ironkv-throwaway", "port": cluster_port},
+    }
+    for name, values in settings.items():
+        sections.setdefault(name, {}).update(values)
+    peers: list[dict[str, TomlValue]] = [
+        {"id": name, "host": "127.0.0.1", "port": p, "cluster_port": c} for name, p, c in members
+    ]
+    lines: list[str] = []
+    for name, values in sections.items():
+        lines += _toml_table(f"[{name}]", values)
+        if name == "cluster" and len(members) > 1:
+            for peer in peers:
+                lines += _toml_table("[[cluster.nodes]]", peer)
+    return "\n".join(lines)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on, below the range the system takes outgoing connections from:
+    so a node that is restarted finds its port as it left it."""
+    chosen: list[int] = []
+    candidates = _shuffled(range(20000, 32000))
+    with contextlib.ExitStack() as held:
+        while len(chosen) < count:
+            probe = held.enter_context(socket.socket())
+            port = next(candidates)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                chosen.append(port)
+    return chosen
+
+
+def _shuffled(ports: Iterable[int]) -> Iterator[int]:
+    order = list(ports)
+    random.SystemRandom().shuffle(order)
+    return iter(order)
+
+
+def _toml_table(heading: str, values: Mapping[str, TomlValue]) -> list[str]:
+    return [heading, *(f"{key} = {_toml(value)}" for key, value in values.items()), ""]
+
+
+def _toml(value: TomlValue) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def surroundings() -> dict[str, str]:
+    """The environment for a throwaway node: the code this tool is from, and no settings of the user's."""
+    root = str(Path(__file__).resolve().parents[2])
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("IRONKV_")}
+    path = kept.get("PYTHONPATH", "")
+    return {**kept, "PYTHONPATH": os.pathsep.join([root, path]) if path else root}
