@@ -11,7 +11,15 @@ A read that meets a key with stamp_ms < deadline <= now_ms raises `Due`: the key
 that must be logged before anybody may see it, or the key could come back under the next leader.
 
 A string is plain `bytes` in its slot's dict, so that GET is a lookup and a type check. Other types
-are objects of their own classes. Nothing here depends on the order of Python's string hashing.
+are objects of their own classes (`values.Structure`). Nothing here depends on the order of Python's
+string hashing.
+
+Always true between two commands
+    K1  a key with a deadline has a value: deadlines[slot] names only keys of values[slot]
+    K2  the calendar holds exactly the pairs (key, deadline) of `deadlines`
+    K3  no value is None, and no structure is empty: what would be empty is removed
+    K4  the order of a slot's dict is part of the state, alike on all replicas: SCAN counts on it, so an
+        image of a slot keeps it
 """
 
 from __future__ import annotations
@@ -19,14 +27,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from ironkv.errors import WrongType
 from ironkv.keyspace.expiry import Calendar
 from ironkv.keyspace.slots import SLOTS, slot_of
-
-Value: TypeAlias = Any
-"""bytes for a string, else an instance of a type's own class. Never None."""
+from ironkv.keyspace.values import Value
 
 DATABASES: Final = 16
 
@@ -137,17 +143,27 @@ class Database:
         return True
 
     def purge(self, most: int) -> int:
-        """Free up to `most` dead keys whose day has passed; how many candidates were looked at."""
-        stamp_ms = self.keyspace.stamp_ms
-        keys = self.calendar.due(stamp_ms, most)
+        """Free up to `most` dead keys whose day has passed; how many were freed."""
+        keys = self.calendar.due(self.keyspace.stamp_ms, most)
         for key in keys:
             slot = slot_of(key)
             deadlines = self.deadlines[slot]
-            if deadlines and deadlines.get(key, stamp_ms + 1) <= stamp_ms:
-                del deadlines[key]
-                del self.values[slot][key]
-                self.keyspace.expired += 1
+            assert deadlines is not None, "K2: the calendar names a key without a deadline"
+            del deadlines[key]
+            del self.values[slot][key]
+        self.keyspace.expired += len(keys)
         return len(keys)
+
+    def restore(self, key: bytes, value: Value, deadline_ms: int | None) -> None:
+        """Put a key back as an image holds it, dead or not: a dead key must be purged where the others do."""
+        slot = slot_of(key)
+        self.values[slot][key] = value
+        if deadline_ms is not None:
+            deadlines = self.deadlines[slot]
+            if deadlines is None:
+                deadlines = self.deadlines[slot] = {}
+            deadlines[key] = deadline_ms
+            self.calendar.add(key, deadline_ms)
 
     # -- the whole
 
@@ -209,6 +225,12 @@ class Keyspace:
         """The databases that exist so far, by number."""
         return [database for database in self._databases if database is not None]
 
+    def swap(self, one: int, other: int) -> None:
+        """Let two databases change places: what is kept under one number is then under the other."""
+        first, second = self.database(one), self.database(other)
+        self._databases[one], self._databases[other] = second, first
+        first.index, second.index = other, one
+
     def clear(self) -> None:
         """Remove every key of every database."""
         for database in self.used():
@@ -228,6 +250,6 @@ class Keyspace:
                 return
 
     def due_from_ms(self) -> int | None:
-        """From when on a tick is worth logging; None when no key has a deadline."""
-        days = [day for db in self.used() if (day := db.calendar.first_day_ms()) is not None]
-        return min(days) if days else None
+        """From which stamp on a purge frees something, so that a tick is worth logging; None for never."""
+        stamps = [stamp for db in self.used() if (stamp := db.calendar.due_from_ms()) is not None]
+        return min(stamps, default=None)

@@ -1,0 +1,449 @@
+"""Strings: set, get, and work on parts. The counters are in `counters`, LCS in `lcs`.
+
+GET and plain SET are most of the traffic of most stores. In these two the slot and the deadline are
+looked at in place instead of through Database.find and .set, which halves their cost.
+"""
+
+from __future__ import annotations
+
+from binascii import crc_hqx
+from typing import Final, NamedTuple
+
+from ironkv.commands.arguments import (
+    EXPIRY_UNITS,
+    Expiry,
+    check_string_size,
+    integer,
+    next_word,
+    positive_expiry,
+)
+from ironkv.commands.table import ALL_KEYS, ONE_KEY, Args, Route, command
+from ironkv.errors import CommandError, SyntaxFault, WrongType
+from ironkv.keyspace.keyspace import Database
+from ironkv.keyspace.slots import slot_of
+from ironkv.resp.replies import OK, Reply
+
+EVERY_OTHER: Final = (1, -1, 2)
+"""Keys of MSET: key value [key value ...]."""
+
+
+class SetOptions(NamedTuple):
+    """What SET was asked to do besides setting."""
+
+    only: bytes = b""
+    """`NX`: only if the key is not there; `XX`: only if it is."""
+    get: bool = False
+    keep_ttl: bool = False
+    expiry: Expiry | None = None
+
+
+PLAIN: Final = SetOptions()
+
+
+def parse_set(args: Args) -> SetOptions:
+    """SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]"""
+    if len(args) == 3:
+        return PLAIN
+    only = unit = amount = b""
+    get = keep_ttl = False
+    words = iter(args[3:])
+    for word in words:
+        option = word.upper()
+        if option == b"GET":
+            get = True
+        elif option in (b"NX", b"XX") and only in (b"", option):
+            only = option
+        elif option == b"KEEPTTL" and not unit:
+            keep_ttl = True
+        elif option in EXPIRY_UNITS and unit in (b"", option) and not keep_ttl:
+            unit, amount = option, next_word(words)
+        else:
+            raise SyntaxFault
+    # Redis reads the amount only once all options are known to make sense.
+    expiry = positive_expiry(unit, amount, "set") if unit else None
+    return SetOptions(only, get, keep_ttl, expiry)
+
+
+def parse_getex(args: Args) -> tuple[bool, Expiry | None]:
+    """GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST] -> (persist, expiry)"""
+    persist = False
+    unit = amount = b""
+    words = iter(args[2:])
+    for word in words:
+        option = word.upper()
+        if option == b"PERSIST" and not unit:
+            persist = True
+        elif option in EXPIRY_UNITS and unit in (b"", option) and not persist:
+            unit, amount = option, next_word(words)
+        else:
+            raise SyntaxFault
+    return persist, positive_expiry(unit, amount, "getex") if unit else None
+
+
+def parse_setex(args: Args) -> Expiry:
+    """SETEX key seconds value"""
+    return positive_expiry(b"EX", args[2], "setex")
+
+
+def parse_psetex(args: Args) -> Expiry:
+    """PSETEX key milliseconds value"""
+    return positive_expiry(b"PX", args[2], "psetex")
+
+
+def parse_setrange(args: Args) -> int:
+    """SETRANGE key offset value -> offset"""
+    offset = integer(args[2])
+    if offset < 0:
+        raise CommandError("ERR offset is out of range")
+    return offset
+
+
+def check_pairs(args: Args) -> None:
+    """MSET key value [key value ...]"""
+    if len(args) % 2 == 0:
+        raise CommandError(f"ERR wrong number of arguments for '{args[0].decode().lower()}' command")
+
+
+@command(
+    "GET",
+    2,
+    Route.READ,
+    "readonly fast",
+    keys=ONE_KEY,
+    group="string",
+    since="1.0.0",
+    complexity="O(1)",
+    summary="Returns the string value of a key.",
+)
+def get(db: Database, args: Args, now_ms: int) -> Reply:
+    """GET key"""
+    key = args[1]
+    slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 0x3FFF
+    deadlines = db.deadlines[slot]
+    if deadlines and key in deadlines:
+        return db.string(key)
+    value = db.values[slot].get(key)
+    if value is None or type(value) is bytes:
+        return value
+    raise WrongType
+
+
+@command(
+    "SET",
+    -3,
+    Route.WRITE,
+    "write denyoom",
+    keys=ONE_KEY,
+    check=parse_set,
+    group="string",
+    since="1.0.0",
+    complexity="O(1)",
+    summary="Sets the string value of a key, ignoring its type. The key is created if it doesn't exist.",
+)
+def set_(db: Database, args: Args, now_ms: int) -> Reply:
+    """SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]"""
+    if len(args) > 3:
+        return _set_with_options(db, args, now_ms)
+    _, key, value = args
+    slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 0x3FFF
+    db.values[slot][key] = value
+    deadlines = db.deadlines[slot]
+    if deadlines and key in deadlines:
+        db.calendar.discard(key, deadlines.pop(key))
+    return OK
+
+
+def _set_with_options(db: Database, args: Args, now_ms: int) -> Reply:
+    only, get, keep_ttl, expiry = parse_set(args)
+    deadline_ms = expiry.at(now_ms) if expiry else None
+    key = args[1]
+    # With GET the old value is the reply, whether or not anything was set.
+    old = db.string(key) if get else None
+    if only and (only == b"NX") is (db.find(key) is not None):
+        return old
+    if keep_ttl:
+        db.update(key, args[2])
+    else:
+        db.set(key, args[2])
+    if deadline_ms is not None:
+        db.set_deadline(key, deadline_ms)
+    return old if get else OK
+
+
+@command(
+    "GETSET",
+    3,
+    Route.WRITE,
+    "write denyoom fast",
+    keys=ONE_KEY,
+    group="string",
+    since="1.0.0",
+    complexity="O(1)",
+    summary="Returns the previous string value of a key after setting it to a new value.",
+)
+def getset(db: Database, args: Args, now_ms: int) -> Reply:
+    """GETSET key value"""
+    old = db.string(args[1])
+    db.set(args[1], args[2])
+    return old
+
+
+@command(
+    "GETDEL",
+    2,
+    Route.WRITE,
+    "write fast",
+    keys=ONE_KEY,
+    group="string",
+    since="6.2.0",
+    complexity="O(1)",
+    summary="Returns the string value of a key after deleting the key.",
+)
+def getdel(db: Database, args: Args, now_ms: int) -> Reply:
+    """GETDEL key"""
+    value = db.string(args[1])
+    if value is not None:
+        db.remove(args[1])
+    return value
+
+
+@command(
+    "GETEX",
+    -2,
+    Route.WRITE,
+    "write fast",
+    keys=ONE_KEY,
+    check=parse_getex,
+    group="string",
+    since="6.2.0",
+    complexity="O(1)",
+    summary="Returns the string value of a key after setting its expiration time.",
+)
+def getex(db: Database, args: Args, now_ms: int) -> Reply:
+    """GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]: read a string and move its deadline."""
+    persist, expiry = parse_getex(args)
+    key = args[1]
+    value = db.string(key)
+    if value is not None:
+        if expiry is not None:
+            db.set_deadline(key, expiry.at(now_ms))
+        elif persist:
+            db.clear_deadline(key)
+    return value
+
+
+@command(
+    "MGET",
+    -2,
+    Route.READ,
+    "readonly fast",
+    keys=ALL_KEYS,
+    group="string",
+    since="1.0.0",
+    complexity="O(N) where N is the number of keys to retrieve.",
+    summary="Atomically returns the string values of one or more keys.",
+)
+def mget(db: Database, args: Args, now_ms: int) -> Reply:
+    """MGET key [key ...]: a key of another type counts as not there."""
+    find = db.find
+    return [value if type(value := find(key)) is bytes else None for key in args[1:]]
+
+
+@command(
+    "MSET",
+    -3,
+    Route.WRITE,
+    "write denyoom",
+    keys=EVERY_OTHER,
+    check=check_pairs,
+    group="string",
+    since="1.0.1",
+    complexity="O(N) where N is the number of keys to set.",
+    summary="Atomically creates or modifies the string values of one or more keys.",
+)
+def mset(db: Database, args: Args, now_ms: int) -> Reply:
+    """MSET key value [key value ...]"""
+    check_pairs(args)
+    for place in range(1, len(args), 2):
+        db.set(args[place], args[place + 1])
+    return OK
+
+
+@command(
+    "MSETNX",
+    -3,
+    Route.WRITE,
+    "write denyoom",
+    keys=EVERY_OTHER,
+    check=check_pairs,
+    group="string",
+    since="1.0.1",
+    complexity="O(N) where N is the number of keys to set.",
+    summary="Atomically modifies the string values of one or more keys only when all keys don't exist.",
+)
+def msetnx(db: Database, args: Args, now_ms: int) -> Reply:
+    """MSETNX key value [key value ...]: all or none."""
+    check_pairs(args)
+    if any(db.find(key) is not None for key in args[1::2]):
+        return 0
+    mset(db, args, now_ms)
+    return 1
+
+
+@command(
+    "SETNX",
+    3,
+    Route.WRITE,
+    "write denyoom fast",
+    keys=ONE_KEY,
+    group="string",
+    since="1.0.0",
+    complexity="O(1)",
+    summary="Set the string value of a key only when the key doesn't exist.",
+)
+def setnx(db: Database, args: Args, now_ms: int) -> Reply:
+    """SETNX key value"""
+    if db.find(args[1]) is not None:
+        return 0
+    db.set(args[1], args[2])
+    return 1
+
+
+@command(
+    "SETEX",
+    4,
+    Route.WRITE,
+    "write denyoom",
+    keys=ONE_KEY,
+    check=parse_setex,
+    group="string",
+    since="2.0.0",
+    complexity="O(1)",
+    summary="Sets the string value and expiration time of a key. Creates the key if it doesn't exist.",
+)
+def setex(db: Database, args: Args, now_ms: int) -> Reply:
+    """SETEX key seconds value"""
+    deadline_ms = parse_setex(args).at(now_ms)
+    db.set(args[1], args[3])
+    db.set_deadline(args[1], deadline_ms)
+    return OK
+
+
+@command(
+    "PSETEX",
+    4,
+    Route.WRITE,
+    "write denyoom",
+    keys=ONE_KEY,
+    check=parse_psetex,
+    group="string",
+    since="2.6.0",
+    complexity="O(1)",
+    summary="Sets both string value and expiration time in milliseconds of a key. "
+    "The key is created if it doesn't exist.",
+)
+def psetex(db: Database, args: Args, now_ms: int) -> Reply:
+    """PSETEX key milliseconds value"""
+    deadline_ms = parse_psetex(args).at(now_ms)
+    db.set(args[1], args[3])
+    db.set_deadline(args[1], deadline_ms)
+    return OK
+
+
+@command(
+    "APPEND",
+    3,
+    Route.WRITE,
+    "write denyoom fast",
+    keys=ONE_KEY,
+    group="string",
+    since="2.0.0",
+    complexity="O(N) where N is the length of the string that results.",
+    summary="Appends a string to the value of a key. Creates the key if it doesn't exist.",
+)
+def append(db: Database, args: Args, now_ms: int) -> Reply:
+    """APPEND key value: the new length."""
+    key, tail = args[1], args[2]
+    value = db.string(key)
+    if value is not None:
+        check_string_size(len(value) + len(tail))
+        tail = value + tail
+    db.update(key, tail)
+    return len(tail)
+
+
+@command(
+    "STRLEN",
+    2,
+    Route.READ,
+    "readonly fast",
+    keys=ONE_KEY,
+    group="string",
+    since="2.2.0",
+    complexity="O(1)",
+    summary="Returns the length of a string value.",
+)
+def strlen(db: Database, args: Args, now_ms: int) -> Reply:
+    """STRLEN key"""
+    return len(db.string(args[1]) or b"")
+
+
+@command(
+    "SUBSTR",
+    4,
+    Route.READ,
+    "readonly",
+    keys=ONE_KEY,
+    group="string",
+    since="1.0.0",
+    complexity="O(N) where N is the length of the returned string.",
+    summary="Returns a substring from a string value.",
+)
+@command(
+    "GETRANGE",
+    4,
+    Route.READ,
+    "readonly",
+    keys=ONE_KEY,
+    group="string",
+    since="2.4.0",
+    complexity="O(N) where N is the length of the returned string.",
+    summary="Returns a substring of the string stored at a key.",
+)
+def getrange(db: Database, args: Args, now_ms: int) -> Reply:
+    """GETRANGE key start end: both ends included, negative ones count from the string's end."""
+    start, end = integer(args[2]), integer(args[3])
+    value = db.string(args[1]) or b""
+    size = len(value)
+    # A range of negative numbers the wrong way round is empty, although both may be cut to 0 below.
+    if start < 0 and end < 0 and start > end:
+        return b""
+    first = max(0, size + start) if start < 0 else start
+    last = max(0, size + end) if end < 0 else end
+    return value[first : last + 1]
+
+
+@command(
+    "SETRANGE",
+    4,
+    Route.WRITE,
+    "write denyoom",
+    keys=ONE_KEY,
+    check=parse_setrange,
+    group="string",
+    since="2.2.0",
+    complexity="O(N) where N is the length of the string that results.",
+    summary="Overwrites a part of a string value with another by an offset. "
+    "Creates the key if it doesn't exist.",
+)
+def setrange(db: Database, args: Args, now_ms: int) -> Reply:
+    """SETRANGE key offset value: the new length. What lies between the old end and `offset` is zeros."""
+    offset = parse_setrange(args)
+    key, patch = args[1], args[3]
+    value = db.string(key) or b""
+    if not patch:
+        return len(value)
+    check_string_size(offset + len(patch))
+    value = b"".join((value[:offset].ljust(offset, b"\0"), patch, value[offset + len(patch) :]))
+    db.update(key, value)
+    return len(value)
