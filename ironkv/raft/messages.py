@@ -53,7 +53,11 @@ class PreVoteReply:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """RequestVote (§5.2). `transfer`: the leader itself asked for this election, leases do not bind."""
+    """RequestVote (§5.2). `transfer`: the leader itself asked for this election, leases do not bind.
+
+    `round` repeats `TimeoutNow.round`, so that a voter can tell a transfer under way from one that
+    was given up: a promise made to a later round than that stands.
+    """
 
     sender: str
     to: str
@@ -61,6 +65,7 @@ class Vote:
     last_index: int
     last_term: int
     transfer: bool
+    round: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +115,15 @@ class AppendReply:
 
 @dataclass(frozen=True, slots=True)
 class TimeoutNow:
-    """Leadership transfer (thesis §3.10): start an election at once."""
+    """Leadership transfer (thesis §3.10): start an election at once.
+
+    `round`: the leader holds no lease that rests on this round or an earlier one, and never will.
+    """
 
     sender: str
     to: str
     term: int
+    round: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,535 @@
+"""RaftCore: messages, time and disk reports in; a `Ready` out. It never waits and never looks anywhere.
+
+Here are the rules that hold whatever the role: terms, votes, elections, what a follower owes its
+leader. What only a leader does is in leader.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import inf
+from random import Random
+from typing import Final
+
+from ironkv.errors import Fault
+from ironkv.raft.config import HardState, NotLeader, RaftConfig
+from ironkv.raft.leader import Leadership
+from ironkv.raft.log import Log, Stored
+from ironkv.raft.membership import Voters
+from ironkv.raft.messages import (
+    Append,
+    AppendReply,
+    Entry,
+    Mark,
+    Message,
+    Persist,
+    PreVote,
+    PreVoteReply,
+    ReadGrant,
+    ReadIndex,
+    ReadIndexReply,
+    Ready,
+    Role,
+    TimeoutNow,
+    Vote,
+    VoteReply,
+)
+from ironkv.raft.progress import Progress
+from ironkv.raft.promises import Promises
+
+STALL_TIMEOUTS: Final = 2
+"""A leader whose journal write takes longer than this many election timeouts hands over."""
+
+
+class RaftCore:
+    def __init__(
+        self,
+        config: RaftConfig,
+        hard: HardState,
+        stored: Stored,
+        random: Random,
+        now: float,
+        applied: int = 0,
+    ) -> None:
+        self._config = config
+        self._me = config.node_id
+        self._timeout = config.election_timeout_ms
+        self._voters = Voters(config.voters, config.node_id)
+        self._random = random
+        self._log = Log(stored, hard.commit, applied)
+        self._hard = Promises(hard.term, hard.voted_for)
+        self._outbox: list[Message] = []
+        self._grants: list[ReadGrant] = []
+
+        self._role = Role.FOLLOWER
+        self._leader: str | None = None
+        self._lead: Leadership | None = None
+        self._deadline = now + self._draw_timeout()
+        self._ask_at = inf
+        self._asking: set[str] | None = None
+        """Who would vote for us; None while we do not ask (thesis §9.6)."""
+        self._votes: set[str] = set()
+        self._request: Vote | None = None
+        """What a candidate asks of everybody, but for the address."""
+
+        # A node that starts has forgotten whom it promised its loyalty, and must behave as if it had
+        # heard from a leader just now. Otherwise a crash could break a lease that rests on it.
+        self._heard = now
+        self._heard_round = (0, 0)
+        self._amnesia_until = now + self._timeout
+        self._amnesia_term = hard.term
+
+        self._matched = self._log.commit
+        """How far our log is known to agree with the leader's. Committed entries always do (§5.4.3)."""
+        self._acked = 0
+        self._ack_owed = False
+
+        self._serial = 0
+        self._writing: Mark | None = None
+        self._stalled_at = inf
+
+        self._forwarded: dict[int, tuple[int, float]] = {}
+        # Ids on the wire are drawn anew at each start, so that no answer meant for an earlier life fits.
+        self._forward_id = random.getrandbits(32) << 30
+
+        if not self._voters.others:
+            self._stand(now, None)
+
+    # -- for the driver: what may be asked --------------------------------------------------------
+
+    @property
+    def role(self) -> Role:
+        return self._role
+
+    @property
+    def term(self) -> int:
+        return self._hard.term
+
+    @property
+    def leader(self) -> str | None:
+        """Who leads this term, as far as we know."""
+        return self._leader
+
+    @property
+    def voted_for(self) -> str | None:
+        return self._hard.voted_for
+
+    @property
+    def commit(self) -> int:
+        return self._log.commit
+
+    @property
+    def last_index(self) -> int:
+        return self._log.last_index
+
+    @property
+    def durable_index(self) -> int:
+        """How far this node's own disk has the log. May lie behind `commit`: others have it then."""
+        return self._log.durable
+
+    @property
+    def followers(self) -> dict[str, Progress]:
+        """The leader's view of each follower, to look at; empty on anybody else."""
+        return self._lead.followers if self._lead is not None else {}
+
+    @property
+    def transferring_to(self) -> str | None:
+        transfer = self._lead.transfer if self._lead is not None else None
+        return transfer.target if transfer is not None else None
+
+    def lease_holds(self, now: float) -> bool:
+        """Whether a read at `read_index` is linearizable right now, without asking anybody."""
+        return self._lead is not None and self._lead.lease_holds(now)
+
+    def read_index(self) -> int:
+        return self._log.commit
+
+    def next_wakeup(self) -> float:
+        """When `tick` has something to do, if nothing else happens before."""
+        reads = next(iter(self._forwarded.values()))[1] if self._forwarded else inf
+        if self._lead is not None:
+            return min(self._lead.next_wakeup(), self._stalled_at, reads)
+        return min(self._deadline, self._ask_at, reads)
+
+    # -- for the driver: what may be done ---------------------------------------------------------
+
+    def propose(self, data: bytes, now: float) -> Entry:
+        """Append a batch to the log. The entry's index and term tell later what became of it."""
+        if self._lead is None:
+            raise NotLeader(self._leader)
+        return self._lead.propose(data)
+
+    def read(self, read_id: int, now: float) -> None:
+        """Ask for a linearizable read; some later Ready grants it, or says that it cannot be granted."""
+        if self._lead is not None:
+            self._lead.read(read_id, None, now)
+        elif self._leader is None:
+            self._grants.append(ReadGrant(read_id, None))
+        else:
+            self._forward_id += 1
+            self._forwarded[self._forward_id] = (read_id, now + self._timeout)
+            self._outbox.append(ReadIndex(self._me, self._leader, self.term, self._forward_id))
+
+    def transfer(self, target: str | None, now: float) -> None:
+        """Hand leadership to `target`, or to the follower that has most of the log."""
+        if self._lead is None:
+            raise NotLeader(self._leader)
+        self._lead.begin_transfer(target, now)
+
+    def persisted(self, mark: Mark, now: float) -> None:
+        """The journal reports that the write named `mark` is on disk."""
+        if mark != self._writing:
+            return  # not the write under way: it vouches for nothing that is in the log now
+        self._writing = None
+        self._stalled_at = inf
+        self._log.end_write()
+        self._hard.end_write()
+        self._hard.release(self._outbox)
+        if self._lead is not None:
+            self._lead.advance_commit(now)
+        elif self._role is Role.CANDIDATE and self._hard.durable:
+            self._count_vote(self._me, now)
+
+    def peer_lost(self, peer: str, now: float) -> None:
+        """The connection to `peer` broke: a dead process usually shows this way first."""
+        if peer not in self._voters.ids:
+            return
+        if self._lead is not None and peer != self._me:
+            self._lead.peer_lost(peer, now)
+        elif peer == self._leader:
+            # Not before the promise to this leader has run out: its lease rests on that. The jitter
+            # keeps the survivors, who all notice at once, from splitting the vote.
+            soonest = self._heard + self._timeout * (1 + self._random.uniform(0.01, 0.15))
+            self._deadline = min(self._deadline, soonest)
+            self._fail_forwarded()
+
+    def peer_back(self, peer: str, now: float) -> None:
+        """A connection to `peer` stands again."""
+        if self._lead is not None and peer in self._lead.followers:
+            self._lead.peer_back(peer, now)
+
+    def tick(self, now: float) -> None:
+        """Do what has fallen due. Messages that have arrived are to be given to `step` before."""
+        while self._forwarded:
+            wire_id = next(iter(self._forwarded))
+            read_id, deadline = self._forwarded[wire_id]
+            if now < deadline:
+                break
+            del self._forwarded[wire_id]
+            self._grants.append(ReadGrant(read_id, None))
+        if self._lead is not None:
+            self._tick_leader(self._lead, now)
+        elif now >= self._deadline:
+            self._campaign(now)
+        elif now >= self._ask_at:
+            self._ask(now)
+
+    def ready(self, now: float) -> Ready | None:
+        """What is to be done now. Call again until it gives None: large work is handed out in slices."""
+        if self._lead is not None:
+            self._lead.flush(now)
+        else:
+            self._acknowledge()
+        persist = self._begin_write(now) if self._writing is None else None
+        committed = self._log.hand_out(self._config.apply_bytes)
+        if committed:
+            self._log.trim(self._config.tail_bytes)
+        if not (self._outbox or persist or committed or self._grants):
+            return None
+        ready = Ready(tuple(self._outbox), persist, committed, tuple(self._grants))
+        self._outbox.clear()
+        self._grants.clear()
+        return ready
+
+    # -- the disk ---------------------------------------------------------------------------------
+
+    def _begin_write(self, now: float) -> Persist | None:
+        """Everything the journal lacks, in one transaction; what comes meanwhile goes into the next."""
+        if self._hard.written and self._log.written == self._log.last_index:
+            return None
+        entries = self._log.begin_write()
+        self._hard.begin_write()
+        self._serial += 1
+        self._writing = Mark(self._serial, self.term, self._log.last_index)
+        self._stalled_at = now + STALL_TIMEOUTS * self._timeout
+        return Persist(self._writing, self.term, self.voted_for, self._log.commit, entries)
+
+    # -- messages ---------------------------------------------------------------------------------
+
+    def step(self, message: Message, now: float) -> None:
+        """Take a message in. Late, repeated, reordered or strange ones do no harm."""
+        if message.to != self._me or message.sender not in self._voters.ids or message.sender == self._me:
+            return
+        match message:
+            case Append():
+                self._on_append(message, now)
+            case AppendReply():
+                if self._same_term(message.term, now) and self._lead is not None:
+                    self._lead.on_reply(message, now)
+            case PreVote():
+                self._on_pre_vote(message, now)
+            case PreVoteReply():
+                self._on_pre_vote_reply(message, now)
+            case Vote():
+                self._on_vote(message, now)
+            case VoteReply():
+                self._on_vote_reply(message, now)
+            case TimeoutNow():
+                self._on_timeout_now(message, now)
+            case ReadIndex():
+                self._on_read_index(message, now)
+            case ReadIndexReply():
+                self._on_read_index_reply(message, now)
+
+    def _same_term(self, term: int, now: float) -> bool:
+        """A higher term makes us follow (§5.1); a lower one is of no interest."""
+        if term > self.term:
+            self._follow(term, None, now)
+        return term == self.term
+
+    def _follow(self, term: int, leader: str | None, now: float) -> None:
+        """Become a follower in `term`, of `leader` if that is known."""
+        if term > self.term:
+            self._hard.set(term, None)
+            self._matched = self._log.commit
+            self._acked = 0
+            self._ack_owed = False
+        if self._lead is not None:
+            self._lead.resign()
+            self._lead = None
+            self._deadline = now + self._draw_timeout()
+        if leader != self._leader:
+            self._fail_forwarded()
+        self._role = Role.FOLLOWER
+        self._leader = leader
+        self._asking = self._request = None
+        self._ask_at = inf
+
+    def _fail_forwarded(self) -> None:
+        self._grants.extend(ReadGrant(read_id, None) for read_id, _ in self._forwarded.values())
+        self._forwarded.clear()
+
+    # -- following (§5.3) ---------------------------------------------------------------------------
+
+    def _on_append(self, message: Append, now: float) -> None:
+        if message.term < self.term:
+            # Not silence: a leader that was cut off and overtaken learns from this that its time is up.
+            self._outbox.append(AppendReply(self._me, message.sender, self.term, message.round, None))
+            return
+        if self._lead is not None and message.term == self.term:
+            raise Fault(
+                f"two leaders in term {self.term}: {self._me} and {message.sender}; compare their logs"
+            )
+        if message.term > self.term or self._leader != message.sender or self._role is not Role.FOLLOWER:
+            self._follow(message.term, message.sender, now)
+        self._asking = None
+        self._ask_at = inf
+        self._heard = now
+        self._heard_round = max(self._heard_round, (message.term, message.round))
+        self._deadline = now + self._draw_timeout()
+
+        prev, log = message.prev_index, self._log
+        last = prev + len(message.entries)
+        if message.entries and (message.entries[0].index != prev + 1 or message.entries[-1].index != last):
+            return
+        if not log.matches(prev, message.prev_term) and not prev < log.first_index - 1:
+            self._reject(message)
+            return
+        log.merge(message.entries)
+        self._matched = max(self._matched, last)
+        # Never beyond what is known to match: the rest of our log may yet be replaced (§5.3).
+        log.commit = max(log.commit, min(message.commit, self._matched))
+        # A heartbeat is answered at once, saying what is durable so far; entries once they are.
+        if not message.entries or last <= log.durable:
+            self._ack_owed = True
+
+    def _reject(self, message: Append) -> None:
+        """Name the last entry that may agree, so that a whole term is skipped at once (§5.3, end)."""
+        if message.prev_index <= self._log.commit:
+            raise Fault(
+                f"{message.sender} leads with another entry {message.prev_index} than was committed here"
+            )
+        hint = self._log.last_with_term_up_to(message.prev_term, message.prev_index)
+        term, hint_term = self.term, self._log.term(hint)
+        reply = AppendReply(self._me, message.sender, term, self._heard_round[1], None, hint, hint_term)
+        self._hard.give(reply, self._outbox)
+
+    def _acknowledge(self) -> None:
+        """Say how far we agree and have it on disk: nothing that a crash now could take back."""
+        if self._leader is None or not self._hard.durable:
+            return
+        match = min(self._matched, self._log.durable)
+        if self._ack_owed or match > self._acked:
+            self._ack_owed = False
+            self._acked = match
+            self._outbox.append(AppendReply(self._me, self._leader, self.term, self._heard_round[1], match))
+
+    # -- promises -------------------------------------------------------------------------------------
+
+    def _bound(self, now: float) -> bool:
+        """Whether we owe loyalty: a lease may rest on our electing nobody (thesis §4.2.3, §6.4.1)."""
+        if self._lead is not None:
+            return now < self._lead.rounds.confirmed_sent + self._timeout
+        return now < self._heard + self._timeout
+
+    def _released(self, term: int, round_number: int, now: float) -> bool:
+        """Whether the leader of `term`, by starting a transfer, has given back the promise we made it.
+
+        It gave back what it was promised up to `round_number`. If it has ruled on since, and we have
+        answered a later round, then this transfer is an old story and that promise stands.
+        """
+        if now < self._amnesia_until and term <= self._amnesia_term:
+            return False
+        if self._lead is not None:
+            return (term, round_number) >= (self.term, self._lead.rounds.number)
+        return (term, round_number) >= self._heard_round
+
+    # -- elections (§5.2; PreVote: thesis §9.6) ---------------------------------------------------------
+
+    def _draw_timeout(self) -> float:
+        return self._timeout * self._random.uniform(1, 2)
+
+    def _campaign(self, now: float) -> None:
+        """Nobody leads, it seems. Ask first whether an election could be won: that raises no terms."""
+        self._deadline = now + self._draw_timeout()
+        if self._role is Role.CANDIDATE and not self._hard.durable:
+            return  # our disk is slower than elections are: one more term would only queue behind this one
+        if not self._voters.others:
+            self._stand(now, None)
+            return
+        self._follow(self.term, None, now)
+        self._asking = {self._me}
+        self._ask(now)
+
+    def _ask(self, now: float) -> None:
+        """Ask those who have not agreed yet: for their word, or for their vote."""
+        self._ask_at = now + self._config.heartbeat_ms
+        log = self._log
+        for peer in self._voters.others:
+            if self._asking is not None and peer not in self._asking:
+                self._outbox.append(PreVote(self._me, peer, self.term + 1, log.last_index, log.last_term))
+            elif self._request is not None and peer not in self._votes:
+                self._hard.give(replace(self._request, to=peer), self._outbox)
+
+    def _stand(self, now: float, handed_over: TimeoutNow | None) -> None:
+        """Stand in the next term. Votes are asked for, and our own counts, once all this is durable."""
+        if self._leader is not None:
+            self._fail_forwarded()
+        self._hard.set(self.term + 1, self._me)
+        self._role = Role.CANDIDATE
+        self._leader = None
+        self._asking = None
+        self._votes = set()
+        self._deadline = now + self._draw_timeout()
+        self._matched = self._log.commit
+        self._acked = 0
+        self._ack_owed = False
+        transfer, transfer_round = (
+            handed_over is not None,
+            handed_over.round if handed_over is not None else 0,
+        )
+        last_index, last_term = self._log.last_index, self._log.last_term
+        self._request = Vote(self._me, "", self.term, last_index, last_term, transfer, transfer_round)
+        self._ask(now)
+
+    def _on_pre_vote(self, message: PreVote, now: float) -> None:
+        granted = (
+            message.term > self.term
+            and not self._bound(now)
+            and self._log.up_to_date(message.last_index, message.last_term)
+        )
+        if granted and self._asking is not None:
+            # Two ask at once and would split the vote: more log goes first, else the greater name.
+            mine = (self._log.last_term, self._log.last_index, self._me)
+            if (message.last_term, message.last_index, message.sender) > mine:
+                self._asking = None
+                self._ask_at = inf
+        term = message.term if granted else self.term
+        self._outbox.append(PreVoteReply(self._me, message.sender, term, granted))
+
+    def _on_pre_vote_reply(self, message: PreVoteReply, now: float) -> None:
+        if not message.granted:
+            if message.term > self.term:
+                self._follow(message.term, None, now)
+        elif self._asking is not None and message.term == self.term + 1:
+            self._asking.add(message.sender)
+            if self._voters.won(self._asking):
+                self._stand(now, None)
+
+    def _on_vote(self, message: Vote, now: float) -> None:
+        if message.term >= self.term and self._bound(now):
+            released = message.transfer and self._released(message.term - 1, message.round, now)
+            if not released:
+                return  # and its term is not taken over either: it must not unseat a leader that is well
+        if message.term > self.term:
+            self._follow(message.term, None, now)
+        granted = (
+            message.term == self.term
+            and self._hard.voted_for in (None, message.sender)
+            and self._log.up_to_date(message.last_index, message.last_term)
+        )
+        if not granted:
+            self._outbox.append(VoteReply(self._me, message.sender, self.term, granted=False))
+            return
+        self._deadline = now + self._draw_timeout()
+        self._asking = None
+        self._ask_at = inf
+        if self._hard.voted_for is None:
+            self._hard.set(self.term, message.sender)
+        self._hard.give(VoteReply(self._me, message.sender, self.term, granted=True), self._outbox)
+
+    def _on_vote_reply(self, message: VoteReply, now: float) -> None:
+        if self._same_term(message.term, now) and message.granted and self._role is Role.CANDIDATE:
+            self._count_vote(message.sender, now)
+
+    def _count_vote(self, voter: str, now: float) -> None:
+        self._votes.add(voter)
+        if self._voters.won(self._votes):
+            self._lead_now(now)
+
+    def _lead_now(self, now: float) -> None:
+        self._role = Role.LEADER
+        self._leader = self._me
+        self._request = None
+        self._ask_at = inf
+        self._lead = Leadership(
+            self._config, self.term, self._voters, self._log, self._outbox, self._grants, now
+        )
+
+    def _on_timeout_now(self, message: TimeoutNow, now: float) -> None:
+        if not self._same_term(message.term, now) or message.sender != self._leader:
+            return
+        # An order overtaken by later rounds of the same leader is void, like a vote that cites it.
+        if not self._bound(now) or self._released(message.term, message.round, now):
+            self._stand(now, message)
+
+    # -- leading ------------------------------------------------------------------------------------------
+
+    def _tick_leader(self, lead: Leadership, now: float) -> None:
+        if lead.quorum_lost(now):
+            self._follow(self.term, None, now)
+            return
+        lead.tick(now)
+        if now >= self._stalled_at:
+            self._stalled_at = now + STALL_TIMEOUTS * self._timeout
+            successor = lead.best_successor(now)
+            if lead.transfer is None and successor is not None:
+                # Our disk hangs; heartbeats do not depend on it, so nobody else would ever take over.
+                lead.begin_transfer(successor, now)
+
+    # -- reads through the leader (thesis §6.4) --------------------------------------------------------------
+
+    def _on_read_index(self, message: ReadIndex, now: float) -> None:
+        if message.term > self.term:
+            self._follow(message.term, None, now)
+        if self._lead is not None:
+            self._lead.read(message.read_id, message.sender, now)
+        else:
+            self._outbox.append(ReadIndexReply(self._me, message.sender, self.term, message.read_id, None))
+
+    def _on_read_index_reply(self, message: ReadIndexReply, now: float) -> None:
+        if message.term > self.term:
+            self._follow(message.term, None, now)
+        waiting = self._forwarded.pop(message.read_id, None)
+        if waiting is not None:
+            self._grants.append(ReadGrant(waiting[0], message.index))

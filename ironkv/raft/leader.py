@@ -1,0 +1,309 @@
+"""What a node knows only while it leads: followers, rounds, waiting reads, a transfer under way.
+
+A `Leadership` is made when a term is won and thrown away when it ends, so nothing of an old rule can
+leak into the next. It writes into the log and the outbox of the core it belongs to.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+from typing import Final
+
+from ironkv.raft.config import NoSuccessor, Overloaded, RaftConfig, Transferring
+from ironkv.raft.log import Log, size, size_of
+from ironkv.raft.membership import Voters
+from ironkv.raft.messages import (
+    Append,
+    AppendReply,
+    Entry,
+    EntryKind,
+    Message,
+    ReadGrant,
+    ReadIndexReply,
+    TimeoutNow,
+)
+from ironkv.raft.progress import Flow, Progress
+from ironkv.raft.reads import LEASE_FRACTION, ReadQueue, Rounds, WaitingRead
+
+TRANSFER_ROUNDS: Final = 1 << 20
+"""How many round numbers a transfer sets aside: more than can be sent before it is given up."""
+
+
+@dataclass(slots=True)
+class Transfer:
+    target: str
+    deadline: float
+    horizon: int
+    """No round sent while the transfer is under way is numbered above this."""
+    asked: bool = False
+
+
+class Leadership:
+    def __init__(
+        self,
+        config: RaftConfig,
+        term: int,
+        voters: Voters,
+        log: Log,
+        outbox: list[Message],
+        grants: list[ReadGrant],
+        now: float,
+    ) -> None:
+        self._config = config
+        self._me = config.node_id
+        self.term = term
+        self._voters = voters
+        self._log = log
+        self._outbox = outbox
+        self._grants = grants
+        self.followers = {peer: Progress(log.last_index + 1, now) for peer in voters.others}
+        self.rounds = Rounds()
+        self._reads = ReadQueue()
+        self.transfer: Transfer | None = None
+        self._uncommitted: deque[tuple[int, int]] = deque()
+        self._uncommitted_bytes = 0
+        self._heartbeat_at = now
+        self._notice_at = inf
+        self.first_of_term = log.last_index + 1
+        self._begin_round(now)
+        # Entries of earlier terms are committed by one of ours on top of them (§5.4.2): not by waiting
+        # for a client to come along.
+        self._add(EntryKind.NOOP, b"")
+
+    # -- writes -------------------------------------------------------------------------------
+
+    def propose(self, data: bytes) -> Entry:
+        if self.transfer is not None:
+            raise Transferring
+        if self._uncommitted and self._uncommitted_bytes + len(data) > self._config.uncommitted_bytes:
+            raise Overloaded
+        return self._add(EntryKind.BATCH, data)
+
+    def _add(self, kind: EntryKind, data: bytes) -> Entry:
+        entry = Entry(self._log.last_index + 1, self.term, kind, data)
+        self._log.append((entry,))
+        self._uncommitted.append((entry.index, size(entry)))
+        self._uncommitted_bytes += size(entry)
+        return entry
+
+    def advance_commit(self, now: float) -> None:
+        """Commit what a majority has on disk; our own disk is one voice among the others."""
+        followers = self.followers
+        index = self._voters.agreed(self._log.durable, lambda peer: followers[peer].match)
+        # Only entries of our own term are counted; those before them follow (§5.4.2, figure 8).
+        if index <= self._log.commit or index < self.first_of_term:
+            return
+        self._log.commit = index
+        while self._uncommitted and self._uncommitted[0][0] <= index:
+            self._uncommitted_bytes -= self._uncommitted.popleft()[1]
+        if self._notice_at == inf:
+            self._notice_at = now + self._config.heartbeat_ms / 10
+        self._serve_reads()
+
+    # -- what followers say -------------------------------------------------------------------
+
+    def on_reply(self, reply: AppendReply, now: float) -> None:
+        progress = self.followers[reply.sender]
+        progress.heard = now
+        if progress.lost:
+            self.peer_back(reply.sender, now)
+        if progress.round < reply.round <= self.rounds.number:
+            progress.round = reply.round
+            self._confirm_round()
+        if reply.match is None:
+            progress.rejected(self._log.last_with_term_up_to(reply.hint_term, reply.hint_index))
+        elif reply.match <= self._log.last_index and progress.accepted(reply.match):
+            self.advance_commit(now)
+
+    def peer_lost(self, peer: str, now: float) -> None:
+        progress = self.followers[peer]
+        progress.lost = True
+        progress.probe(progress.match + 1)
+        if self.transfer is not None and self.transfer.target == peer:
+            self.abort_transfer(now)
+
+    def peer_back(self, peer: str, now: float) -> None:
+        progress = self.followers[peer]
+        progress.lost = False
+        progress.heard = now
+        progress.probe(progress.match + 1)
+        progress.question = True
+
+    # -- rounds, leases, reads ----------------------------------------------------------------
+
+    def _begin_round(self, now: float) -> None:
+        number = self.rounds.begin(now)
+        self._reads.start(number)
+        self._heartbeat_at = now + self._config.heartbeat_ms
+        for peer, progress in self.followers.items():
+            if progress.flow is Flow.REPLICATE and now - progress.heard >= self._config.election_timeout_ms:
+                progress.probe(progress.match + 1)  # whatever was in flight is as good as lost
+            self._send(peer, progress, ())
+        if not self.followers:
+            self._confirm_round()
+
+    def _confirm_round(self) -> None:
+        followers = self.followers
+        number = self._voters.agreed(self.rounds.number, lambda peer: followers[peer].round)
+        if number > self.rounds.confirmed:
+            self.rounds.confirm(number)
+            self._serve_reads()
+
+    @property
+    def settled(self) -> bool:
+        """An entry of our own term is committed: nobody's commit index is newer (thesis §6.4)."""
+        return self._log.commit >= self.first_of_term
+
+    def lease_holds(self, now: float) -> bool:
+        if not self._config.lease_reads or self.transfer is not None or not self.settled:
+            return False
+        if not self.followers:
+            return True
+        lease_ms = LEASE_FRACTION * self._config.election_timeout_ms
+        return self.rounds.confirmed > self.rounds.floor and now < self.rounds.confirmed_sent + lease_ms
+
+    def read(self, read_id: int, asker: str | None, now: float) -> None:
+        read = WaitingRead(read_id, asker, now + self._config.election_timeout_ms)
+        if self.lease_holds(now):
+            self._answer(read, self._log.commit)
+        else:
+            self._reads.add(read)
+
+    def _serve_reads(self) -> None:
+        if self.settled:
+            for read in self._reads.confirmed(self.rounds.confirmed):
+                self._answer(read, self._log.commit)
+
+    def _answer(self, read: WaitingRead, index: int | None) -> None:
+        if read.asker is None:
+            self._grants.append(ReadGrant(read.read_id, index))
+            return
+        progress = self.followers[read.asker]
+        if index is not None and progress.commit_sent < index:
+            self._send(read.asker, progress, ())  # or its read would wait for a heartbeat to bring `commit`
+        self._outbox.append(ReadIndexReply(self._me, read.asker, self.term, read.read_id, index))
+
+    def resign(self) -> None:
+        """The term is over: nobody waits any longer."""
+        for read in self._reads.expired(inf):
+            self._answer(read, None)
+
+    # -- handing over (thesis §3.10) ----------------------------------------------------------
+
+    def begin_transfer(self, target: str | None, now: float) -> None:
+        if self.transfer is not None:
+            raise Transferring
+        if target is None:
+            target = self.best_successor(now)
+        if target is None or target not in self.followers:
+            raise NoSuccessor("no follower is connected" if target is None else "no such follower")
+        # From here on `lease_holds` says no: the target may be elected while promises to us still run.
+        deadline = now + self._config.election_timeout_ms
+        self.transfer = Transfer(target, deadline, self.rounds.number + TRANSFER_ROUNDS)
+
+    def best_successor(self, now: float) -> str | None:
+        """The follower that has most of the log, among those heard from of late."""
+        alive = [
+            peer
+            for peer, progress in self.followers.items()
+            if not progress.lost and now - progress.heard < self._config.election_timeout_ms
+        ]
+        return max(alive, key=lambda peer: self.followers[peer].match, default=None)
+
+    def abort_transfer(self, now: float) -> None:
+        """Rule on. A lease may again be taken, but only from rounds that start now.
+
+        The TimeoutNow may still be under way and may still win its election, past all promises made
+        up to the horizon. Not past those made to later rounds: voters compare (core, `_released`).
+        """
+        if self.transfer is not None:
+            self.rounds.give_away(self.transfer.horizon)
+            self.transfer = None
+            self._begin_round(now)
+
+    def _push_transfer(self) -> None:
+        transfer = self.transfer
+        if transfer is None or transfer.asked:
+            return
+        if self.followers[transfer.target].match == self._log.last_index:
+            transfer.asked = True
+            self._outbox.append(TimeoutNow(self._me, transfer.target, self.term, transfer.horizon))
+
+    # -- time and sending ---------------------------------------------------------------------
+
+    def quorum_lost(self, now: float) -> bool:
+        """CheckQuorum (thesis §6.2): a round has been out for an election timeout without its majority.
+
+        Counted from the oldest *unanswered* round: a leader that was stopped for a while starts a new
+        round when it wakes, and finds out from the answers instead of stepping down on suspicion.
+        """
+        return now >= self.rounds.unanswered_since() + self._config.election_timeout_ms
+
+    def tick(self, now: float) -> None:
+        for read in self._reads.expired(now):
+            self._answer(read, None)
+        if self.transfer is not None and now >= self.transfer.deadline:
+            self.abort_transfer(now)
+        if now >= self._heartbeat_at:
+            if self.transfer is not None:
+                self.transfer.asked = False  # once more, in case it got lost
+            self._begin_round(now)
+
+    def next_wakeup(self) -> float:
+        if not self.followers:
+            return self._reads.next_deadline()
+        return min(
+            self._heartbeat_at,
+            self._notice_at,
+            self._reads.next_deadline(),
+            self.rounds.unanswered_since() + self._config.election_timeout_ms,
+            inf if self.transfer is None else self.transfer.deadline,
+        )
+
+    def flush(self, now: float) -> None:
+        """Put into the outbox whatever followers may be sent by now."""
+        if self._reads.wants_round():
+            self._begin_round(now)
+        for peer, progress in self.followers.items():
+            if progress.question:
+                self._send(peer, progress, ())
+            for entries in self._sendable(progress):
+                self._send(peer, progress, entries)
+        self._push_transfer()
+        if self._notice_at < inf:
+            self._notice_commit(now)
+
+    def _sendable(self, progress: Progress) -> Iterator[tuple[Entry, ...]]:
+        log, messages, size_in_bytes = self._log, self._config.window_messages, self._config.window_bytes
+        while progress.next <= log.last_index and progress.window_open(messages, size_in_bytes):
+            progress.stranded = not log.knows(progress.next - 1)
+            if progress.stranded:
+                return
+            yield tuple(log.slice(progress.next, log.last_index, self._config.append_bytes))
+
+    def _send(self, peer: str, progress: Progress, entries: tuple[Entry, ...]) -> None:
+        log = self._log
+        # A follower that needs compacted entries is kept loyal with an Append that fits any log.
+        prev = progress.next - 1 if log.knows(progress.next - 1) else 0
+        prev_term = log.term(prev) if prev else 0
+        self._outbox.append(
+            Append(self._me, peer, self.term, prev, prev_term, log.commit, self.rounds.number, entries)
+        )
+        progress.commit_sent = log.commit
+        progress.question = False
+        if entries:
+            progress.sent(entries[-1].index, size_of(entries))
+
+    def _notice_commit(self, now: float) -> None:
+        """Tell followers of a commit that no entry has carried along: their readers wait for it."""
+        commit = self._log.commit
+        behind = [peer for peer, progress in self.followers.items() if progress.commit_sent < commit]
+        if behind and now < self._notice_at:
+            return
+        self._notice_at = inf
+        for peer in behind:
+            if not self.followers[peer].lost:
+                self._send(peer, self.followers[peer], ())

@@ -1,0 +1,216 @@
+"""The log as the core sees it: a tail in memory, everything older in the journal.
+
+Always true between calls
+    G1  first_index - 1 <= handed <= commit <= last_index
+    G2  durable <= written <= last_index
+    G3  an entry at or below `commit` is never replaced (§5.4.3)
+    G4  the tail in memory holds all that is not durable, and the journal is asked only for what lies
+        below the tail: no write under way touches that
+    G5  terms never fall along the log
+
+`written` is what has been given to the journal, `durable` what it has reported back. Between the
+two lies at most one write. If a conflict cuts the log while that write is under way, then what it
+still covers is cut as well: its report must not vouch for entries that have come since (ABA).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from ironkv.errors import Fault
+from ironkv.raft.messages import Entry
+
+ENTRY_OVERHEAD: Final = 96
+"""Added to an entry's data when bytes are counted: what the object and its frame cost."""
+
+
+class Stored(Protocol):
+    """The durable log, read back. Asked only for entries that a write under way cannot touch."""
+
+    @property
+    def first_index(self) -> int:
+        """The oldest entry still held; `last_index + 1` when there is none. May grow at any time."""
+
+    @property
+    def last_index(self) -> int:
+        """The newest entry; asked once, at start."""
+
+    def term(self, index: int) -> int:
+        """The term of entry `index`, from `first_index - 1` (the entry before the log) on; 0 at index 0."""
+
+    def entries(self, low: int, high: int, most_bytes: int) -> list[Entry]:
+        """Entries low..high, both included, cut short after about `most_bytes` but never empty."""
+
+
+def size(entry: Entry) -> int:
+    """What an entry counts against a limit in bytes."""
+    return len(entry.data) + ENTRY_OVERHEAD
+
+
+def size_of(entries: Sequence[Entry]) -> int:
+    total = ENTRY_OVERHEAD * len(entries)
+    for entry in entries:
+        total += len(entry.data)
+    return total
+
+
+class Log:
+    """Entries, and how far they are written, durable, committed and handed out."""
+
+    __slots__ = (
+        "_stored",
+        "_tail",
+        "_tail_bytes",
+        "_tail_first",
+        "_writing",
+        "commit",
+        "durable",
+        "handed",
+        "last_index",
+        "last_term",
+        "written",
+    )
+
+    def __init__(self, stored: Stored, commit: int, applied: int) -> None:
+        last = stored.last_index
+        if not stored.first_index - 1 <= applied <= last:
+            raise Fault(
+                f"the state stands at index {applied}, but the journal holds {stored.first_index}..{last}: "
+                "they do not belong together; restore this node from a backup or from its peers"
+            )
+        self._stored = stored
+        self._tail: list[Entry] = []
+        self._tail_first = last + 1
+        self._tail_bytes = 0
+        self.last_index = self.durable = self.written = self._writing = last
+        self.last_term = stored.term(last)
+        # The journal's commit index is a hint that may lag; what was applied was surely committed.
+        self.commit = max(applied, min(commit, last))
+        self.handed = applied
+
+    @property
+    def first_index(self) -> int:
+        return self._stored.first_index
+
+    def knows(self, index: int) -> bool:
+        """Whether the term of entry `index` can be told."""
+        return self._stored.first_index - 1 <= index <= self.last_index
+
+    def term(self, index: int) -> int:
+        if index == self.last_index:
+            return self.last_term
+        offset = index - self._tail_first
+        return self._tail[offset].term if offset >= 0 else self._stored.term(index)
+
+    def matches(self, index: int, term: int) -> bool:
+        """The consistency check of AppendEntries (§5.3)."""
+        return self.knows(index) and self.term(index) == term
+
+    def up_to_date(self, last_index: int, last_term: int) -> bool:
+        """Whether a log ending there is at least as complete as this one (§5.4.1)."""
+        return (last_term, last_index) >= (self.last_term, self.last_index)
+
+    def last_with_term_up_to(self, term: int, high: int) -> int:
+        """The last entry at or below `high` whose term is not above `term`.
+
+        Terms never fall along the log (G5), so a binary search finds it in a few lookups.
+        """
+        low = max(self.first_index - 1, 0)
+        high = min(high, self.last_index)
+        if high <= low:
+            return max(high, 0)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.term(middle) <= term:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    # -- growing and cutting ------------------------------------------------------------------
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Add entries right behind the last one."""
+        self._tail.extend(entries)
+        self._tail_bytes += size_of(entries)
+        newest = entries[-1]
+        self.last_index = newest.index
+        self.last_term = newest.term
+
+    def merge(self, entries: Sequence[Entry]) -> None:
+        """Take a leader's entries, whose predecessor is known to match; conflicts are cut off (§5.3)."""
+        for position, entry in enumerate(entries):
+            if entry.index > self.last_index:
+                self.append(entries[position:])
+                return
+            # Entries already here stay: cutting on a mere repeat would drop newer ones (§5.3, figure 2).
+            if self.knows(entry.index) and self.term(entry.index) != entry.term:
+                self._cut(entry.index)
+                self.append(entries[position:])
+                return
+
+    def _cut(self, index: int) -> None:
+        """Forget entry `index` and everything behind it."""
+        if index <= self.commit:
+            raise Fault(f"entry {index} is committed and must not be replaced: this log has gone astray")
+        offset = index - self._tail_first
+        if offset >= 0:
+            self._tail_bytes -= size_of(self._tail[offset:])
+            del self._tail[offset:]
+        else:
+            self._tail.clear()
+            self._tail_bytes = 0
+            self._tail_first = index
+        self.last_index = index - 1
+        self.last_term = self._tail[-1].term if self._tail else self._stored.term(index - 1)
+        self.durable = min(self.durable, index - 1)
+        self.written = min(self.written, index - 1)
+        self._writing = min(self._writing, index - 1)
+
+    # -- the journal's side -------------------------------------------------------------------
+
+    def begin_write(self) -> tuple[Entry, ...]:
+        """The entries the journal has not been given yet."""
+        entries = tuple(self._tail[self.written + 1 - self._tail_first :])
+        self.written = self._writing = self.last_index
+        return entries
+
+    def end_write(self) -> None:
+        """The write under way is on disk: as much of it as is still part of this log counts."""
+        self.durable = max(self.durable, self._writing)
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def slice(self, low: int, high: int, most_bytes: int) -> Sequence[Entry]:
+        """Entries low..high, cut short once `most_bytes` are reached, but at least one."""
+        offset = low - self._tail_first
+        if offset < 0:
+            return self._stored.entries(low, min(high, self._tail_first - 1), most_bytes)
+        end = offset
+        for end in range(offset, high + 1 - self._tail_first):
+            most_bytes -= size(self._tail[end])
+            if most_bytes < 0 and end > offset:
+                return self._tail[offset:end]
+        return self._tail[offset : end + 1]
+
+    def hand_out(self, most_bytes: int) -> tuple[Entry, ...]:
+        """The next committed entries, each given exactly once."""
+        if self.handed >= self.commit:
+            return ()
+        entries = self.slice(self.handed + 1, self.commit, most_bytes)
+        self.handed = entries[-1].index
+        return tuple(entries)
+
+    def trim(self, most_bytes: int) -> None:
+        """Drop the oldest entries from memory once they outgrow `most_bytes`; the journal has them (G4)."""
+        if self._tail_bytes <= most_bytes:
+            return
+        # Down to three quarters, so that moving the rest of the list is paid once in a while only.
+        keep_from = min(self.durable, self.handed) + 1 - self._tail_first
+        drop = 0
+        while drop < keep_from and self._tail_bytes > most_bytes * 3 // 4:
+            self._tail_bytes -= size(self._tail[drop])
+            drop += 1
+        del self._tail[:drop]
+        self._tail_first += drop
