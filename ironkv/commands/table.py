@@ -46,6 +46,25 @@ ONE_KEY: Final = (1, 1, 1)
 ALL_KEYS: Final = (1, -1, 1)
 
 
+_GROUP_CATEGORIES: Final = {
+    "bitmap": "bitmap",
+    "connection": "connection",
+    "generic": "keyspace",
+    "geo": "geo",
+    "hash": "hash",
+    "hyperloglog": "hyperloglog",
+    "list": "list",
+    "pubsub": "pubsub",
+    "scripting": "scripting",
+    "set": "set",
+    "sorted-set": "sortedset",
+    "stream": "stream",
+    "string": "string",
+    "transactions": "transaction",
+}
+"""The ACL category that all commands of a group have; `server` and `cluster` have none."""
+
+
 class Command:
     """A row of the table."""
 
@@ -105,13 +124,28 @@ class Command:
         self.complexity = complexity
         self.summary = summary
         self.categories = frozenset(categories.split())
-        """ACL categories beyond those that follow from flags and group, without `@`."""
+        """ACL categories beyond those that follow from flags and group, without `@`; with a leading `-` one
+        that follows from the group and yet does not hold (WAIT is `generic`, but not of the keyspace)."""
         self.subcommands: dict[bytes, Command] = {}
 
     @property
     def lower_name(self) -> str:
         """As error messages and COMMAND INFO write it: `get`, `client|setname`."""
         return self.name.lower()
+
+    @property
+    def acl_categories(self) -> frozenset[str]:
+        """All its ACL categories, without `@`. https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/"""
+        found = set(self.flags & {"write", "admin", "pubsub", "blocking"})
+        found.add("fast" if "fast" in self.flags else "slow")
+        if "admin" in self.flags:
+            found.add("dangerous")
+        if not self.subcommands:  # a container is of its subcommands' kinds, not of its own
+            found |= {_GROUP_CATEGORIES[self.group]} if self.group in _GROUP_CATEGORIES else set()
+        found |= {name for name in self.categories if name[0] != "-"}
+        if "readonly" in self.flags and "scripting" not in found:
+            found.add("read")
+        return frozenset(found - {name[1:] for name in self.categories if name[0] == "-"})
 
     def wrong_arity(self) -> CommandError:
         return CommandError(f"ERR wrong number of arguments for '{self.lower_name}' command")
