@@ -122,7 +122,8 @@ def incrbyfloat(db: Database, args: Args, now_ms: int) -> Reply:
     """INCRBYFLOAT key increment"""
     key = args[1]
     amount = parse_float_amount(args)
-    value = long_double.parse(db.string(key) or b"0")
-    total = long_double.human(long_double.add(value, amount))
+    value = db.string(key)
+    number = long_double.ZERO if value is None else long_double.parse(value)
+    total = long_double.human(long_double.add(number, amount))
     db.update(key, total)
     return total

@@ -1,0 +1,101 @@
+"""IronKV without a node: the table, the checks and the handlers on a keyspace, with a clock in hand."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, ClassVar
+
+from ironkv.commands import (  # noqa: F401  (importing fills the table)
+    counters,
+    expiration,
+    keys,
+    lcs,
+    objects,
+    scanning,
+    strings,
+)
+from ironkv.commands.arguments import database_index
+from ironkv.commands.table import TABLE, Route, find
+from ironkv.errors import CommandError, WrongType
+from ironkv.keyspace.keyspace import Database, Due, Keyspace
+from ironkv.resp.replies import OK, Reply, encode
+
+
+class Local:
+    """One connection to a keyspace of its own."""
+
+    def __init__(self, now_ms: int | None = None) -> None:
+        self.keyspace = Keyspace()
+        self.index = 0
+        self.now_ms = now_ms
+        """The clock; None: the real one."""
+
+    @property
+    def db(self) -> Database:
+        return self.keyspace.database(self.index)
+
+    def ask(self, args: list[bytes], proto: int = 2) -> bytes:
+        """The bytes of the reply to a command."""
+        return encode(self.reply(args), proto)
+
+    def reply(self, args: list[bytes]) -> Reply:
+        """The reply to a command, an error included."""
+        try:
+            return self._run(args)
+        except CommandError as error:
+            return error
+
+    def do(self, text: str) -> Reply:
+        """The reply to a command written in one line."""
+        return self.reply(text.encode().split())
+
+    def _run(self, args: list[bytes]) -> Reply:
+        now_ms = time.time_ns() // 1_000_000 if self.now_ms is None else self.now_ms
+        stand_in = STAND_INS.get(args[0].upper())
+        if stand_in is not None and args[0].upper() not in TABLE:
+            return stand_in(self, args)
+        row = find(args)
+        if row.check is not None:
+            row.check(args)
+        if row.route is Route.WRITE:
+            self.keyspace.advance(now_ms)
+            return row.handler(self.db, args, self.keyspace.stamp_ms)
+        self.keyspace.now_ms = max(now_ms, self.keyspace.stamp_ms)
+        try:
+            return row.handler(self.db, args, self.keyspace.now_ms)
+        except Due:
+            self.keyspace.advance(now_ms)  # what the node does by logging a tick
+            return row.handler(self.db, args, self.keyspace.stamp_ms)
+
+
+class StandInList(list[bytes]):
+    """A value of another type than string, for as long as there are no real lists."""
+
+    type_name: ClassVar[bytes] = b"list"
+
+    def encoding(self) -> bytes:
+        return b"listpack"
+
+    def copy(self) -> StandInList:
+        return StandInList(self)
+
+
+def _select(local: Local, args: list[bytes]) -> Reply:
+    if len(args) != 2:
+        raise CommandError("ERR wrong number of arguments for 'select' command")
+    local.index = database_index(args[1])
+    return OK
+
+
+def _lpush(local: Local, args: list[bytes]) -> Reply:
+    items: Any = local.db.find(args[1])
+    if items is None:
+        local.db.set(args[1], items := StandInList())
+    elif not isinstance(items, StandInList):
+        raise WrongType
+    items[:0] = args[:1:-1]
+    return len(items)
+
+
+STAND_INS = {b"SELECT": _select, b"LPUSH": _lpush}
+"""Commands that the sequences need and the table does not have (SELECT belongs to the connection)."""
