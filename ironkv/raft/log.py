@@ -184,15 +184,18 @@ class Log:
 
     def slice(self, low: int, high: int, most_bytes: int) -> Sequence[Entry]:
         """Entries low..high, cut short once `most_bytes` are reached, but at least one."""
-        offset = low - self._tail_first
-        if offset < 0:
-            return self._stored.entries(low, min(high, self._tail_first - 1), most_bytes)
-        end = offset
-        for end in range(offset, high + 1 - self._tail_first):
-            most_bytes -= size(self._tail[end])
-            if most_bytes < 0 and end > offset:
-                return self._tail[offset:end]
-        return self._tail[offset : end + 1]
+        held, first = self._tail, self._tail_first
+        if low < first:
+            # Clipped again below: the journal may count bytes otherwise than we do.
+            high = min(high, first - 1)
+            held, first = self._stored.entries(low, high, most_bytes), low
+            high = min(high, low + len(held) - 1)
+        start = end = low - first
+        while end <= high - first and (most_bytes > 0 or end == start):
+            most_bytes -= size(held[end])
+            end += 1
+        # The last one taken may have been too much.
+        return held[start : end - 1 if most_bytes < 0 and end - start > 1 else end]
 
     def hand_out(self, most_bytes: int) -> tuple[Entry, ...]:
         """The next committed entries, each given exactly once."""

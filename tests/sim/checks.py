@@ -1,0 +1,123 @@
+"""What must hold at every moment.
+
+The checks look at what leaves a node and at what is on its disk, never at what the core thinks of
+itself, so that a core that is wrong about itself is found out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ironkv.raft.messages import Append, AppendReply, Entry, Message, Vote, VoteReply
+from ironkv.raft.quorum import majority
+
+if TYPE_CHECKING:
+    from tests.sim.cluster import Cluster, Node
+
+
+class Violation(AssertionError):
+    """Something that was promised did not hold."""
+
+
+def must(holds: bool, why: str) -> None:
+    if not holds:
+        raise Violation(why)
+
+
+class Checks:
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.history: list[Entry] = []
+        """The committed log, as first handed out by anybody."""
+        self.leaders: dict[int, tuple[str, int]] = {}
+        self.votes: dict[tuple[str, int], str] = {}
+        self.seen = 0
+        """The newest index that an acknowledged write or a finished read has shown to a client."""
+
+    # -- messages: each promise must be true the moment it leaves -----------------------------------
+
+    def leaving(self, node: Node, message: Message) -> None:
+        disk = node.disk
+        match message:
+            case VoteReply(granted=True):
+                self._vote(node, message.term, message.to)
+            case Vote():
+                self._vote(node, message.term, node.name)
+            case AppendReply():
+                if message.match is not None:
+                    must(disk.hard.term >= message.term, f"{node.name} acks in a term it has not on disk")
+                    must(
+                        disk.last_index >= message.match,
+                        f"{node.name} acks {message.match} before it is durable",
+                    )
+            case Append():
+                last = message.prev_index + len(message.entries)
+                must(last <= node.core_now.last_index, f"{node.name} sends entries it does not have")
+
+    def _vote(self, node: Node, term: int, candidate: str) -> None:
+        hard = node.disk.hard
+        must(
+            (hard.term, hard.voted_for) == (term, candidate),
+            f"{node.name} votes in {term} before it is durable",
+        )
+        first = self.votes.setdefault((node.name, term), candidate)
+        must(first == candidate, f"{node.name} votes for {first} and {candidate} in term {term}")
+
+    # -- leaders --------------------------------------------------------------------------------------
+
+    def elected(self, node: Node) -> None:
+        term = node.core_now.term
+        who = (node.name, node.life)
+        must(
+            self.leaders.setdefault(term, who) == who,
+            f"two leaders in term {term}: {self.leaders[term]}, {who}",
+        )
+        # Leader completeness (§5.4.3).
+        for entry in self.history[-50:]:
+            must(
+                node.holds(entry),
+                f"{node.name} leads term {term} without committed {entry.index}.{entry.term}",
+            )
+        for other in self.cluster.nodes.values():
+            if other is not node and other.core is not None and other.core.lease_holds(other.clock()):
+                must(other.core.term > term, f"{node.name} is elected while the lease of {other.name} holds")
+
+    # -- the committed log ------------------------------------------------------------------------------
+
+    def applied(self, node: Node, entry: Entry) -> None:
+        must(entry.index == node.applied + 1, f"{node.name} is given {entry.index} after {node.applied}")
+        if entry.index <= len(self.history):
+            must(self.history[entry.index - 1] == entry, f"{node.name} applies another entry {entry.index}")
+            return
+        self.history.append(entry)
+        holders = sum(1 for each in self.cluster.nodes.values() if each.on_disk(entry))
+        must(
+            holders >= majority(len(self.cluster.nodes)),
+            f"{entry.index}.{entry.term} is committed on {holders} disks",
+        )
+
+    def logs_match(self) -> None:
+        """If two logs hold an entry of the same index and term, they agree up to there (§5.3)."""
+        logs = [node.disk.log for node in self.cluster.nodes.values()]
+        for a, first in enumerate(logs):
+            for second in logs[a + 1 :]:
+                common = min(len(first), len(second))
+                while common and first[common - 1].term != second[common - 1].term:
+                    common -= 1
+                must(
+                    first[:common] == second[:common],
+                    "two logs agree on an entry, but not on those before it",
+                )
+
+    # -- clients ------------------------------------------------------------------------------------------
+
+    def acknowledged(self, entry: Entry) -> None:
+        self.seen = max(self.seen, entry.index)
+
+    def overwritten(self, entry: Entry) -> None:
+        must(self.history[entry.index - 1] != entry, "a write reported as not done was done")
+
+    def answered(self, node: Node, floor: int, index: int) -> None:
+        """A read that was asked when clients had seen `floor` has looked at the state as of `index`."""
+        must(index >= floor, f"{node.name} serves a stale read: at {index}, but {floor} had been seen")
+        self.seen = max(self.seen, index)

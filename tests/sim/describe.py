@@ -1,0 +1,65 @@
+"""Messages and entries as a line in a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ironkv.raft.messages import (
+    Append,
+    AppendReply,
+    Entry,
+    EntryKind,
+    Message,
+    PreVote,
+    PreVoteReply,
+    ReadIndex,
+    ReadIndexReply,
+    TimeoutNow,
+    Vote,
+    VoteReply,
+)
+
+
+def entry(value: Entry) -> str:
+    """`5.2` is index 5 of term 2; a batch shows its data."""
+    name = f"{value.index}.{value.term}"
+    return name if value.kind is EntryKind.NOOP else f"{name}={value.data.decode()[:16]}"
+
+
+def entries(values: Sequence[Entry]) -> str:
+    shown = [entry(value) for value in values]
+    if len(shown) > 6:
+        shown[3:-2] = ["…"]
+    return f"[{' '.join(shown)}]"
+
+
+def message(value: Message) -> str:
+    """What is said, without who says it to whom."""
+    match value:
+        case Append() if not value.entries:
+            prev = f"{value.prev_index}.{value.prev_term}"
+            says = f"Heartbeat round={value.round} prev={prev} commit={value.commit}"
+        case Append():
+            says = (
+                f"Append prev={value.prev_index}.{value.prev_term} commit={value.commit} "
+                f"{entries(value.entries)}"
+            )
+        case AppendReply(match=None):
+            says = f"Reject round={value.round} hint={value.hint_index}.{value.hint_term}"
+        case AppendReply():
+            says = f"Ack round={value.round} match={value.match}"
+        case PreVote():
+            says = f"PreVote? last={value.last_index}.{value.last_term}"
+        case Vote():
+            says = f"Vote? last={value.last_index}.{value.last_term}{' transfer' if value.transfer else ''}"
+        case PreVoteReply():
+            says = f"PreVote {'yes' if value.granted else 'no'}"
+        case VoteReply():
+            says = f"Vote {'yes' if value.granted else 'no'}"
+        case TimeoutNow():
+            says = "TimeoutNow"
+        case ReadIndex():
+            says = "ReadIndex?"
+        case ReadIndexReply():
+            says = f"ReadIndex {'no' if value.index is None else value.index}"
+    return f"{says} term={value.term}"
