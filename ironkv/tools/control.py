@@ -1,7 +1,10 @@
 """The verbs of start_cluster.sh: start, stop, restart, status, test, logs.
 
-Where the nodes are described and where their logs, pid files and data lie can be changed by
-IRONKV_START_CONFIG (a directory of node*.toml) and IRONKV_START_DIR; the checkout is used for both otherwise.
+Everything happens in the checkout, unless the environment says otherwise (the tests do):
+
+    IRONKV_START_DIR     where logs, pid files and data go
+    IRONKV_START_CONFIG  the directory of the nodes' files; config/ in IRONKV_START_DIR otherwise
+    IRONKV_START_GRACE   seconds a node has to stop before it is ended firmly
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from ironkv.tools.processes import port_holder, port_is_free
 
 ROOT = Path(__file__).resolve().parents[2]
 START_PATIENCE = 60.0
-STOP_GRACE = 15.0
+STOP_GRACE = float(os.environ.get("IRONKV_START_GRACE", "") or 15)
 ROLES = {LEADER: "👑 LEADER", FOLLOWER: "📋 FOLLOWER", CANDIDATE: "🗳️ CANDIDATE"}
 # One environment serves all nodes, so these settings would make them collide.
 PER_NODE = ("IRONKV_SERVER_PORT", "IRONKV_CLUSTER_PORT", "IRONKV_NODE_ID", "IRONKV_NODE_DATA_DIR")
@@ -88,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def start(names: list[str]) -> int:
     with _alone():
-        cluster = _cluster()
+        cluster = configured()
         wanted = _chosen(cluster, names)
         _start_nodes(cluster, wanted)
     rows = _look(cluster)
@@ -98,14 +101,14 @@ def start(names: list[str]) -> int:
 
 def stop(names: list[str]) -> int:
     with _alone():
-        cluster = _cluster()
+        cluster = configured()
         _stop_nodes(_chosen(cluster, names))
     return 0
 
 
 def restart(names: list[str]) -> int:
     with _alone():
-        cluster = _cluster()
+        cluster = configured()
         wanted = _chosen(cluster, names)
         _stop_nodes(wanted)
         _start_nodes(cluster, wanted)
@@ -116,7 +119,7 @@ def restart(names: list[str]) -> int:
 
 def status(names: list[str]) -> int:
     _no_more(names)
-    cluster = _cluster()
+    cluster = configured()
     rows = _look(cluster)
     _print_table(cluster, rows)
     return 0 if _is_whole(rows) else 1
@@ -124,12 +127,12 @@ def status(names: list[str]) -> int:
 
 def test(names: list[str]) -> int:
     _no_more(names)
-    return quick_check.run(_cluster())
+    return quick_check.run(configured())
 
 
 def logs(arguments: list[str]) -> int:  # noqa: RET503 - exec does not return
     follow = [a for a in arguments if a in ("-f", "--follow")]
-    cluster = _cluster()
+    cluster = configured()
     chosen = _chosen(cluster, [a for a in arguments if a not in follow])
     paths = [node.log_path for node in chosen]
     missing = [path for path in paths if not path.exists()]
@@ -272,8 +275,10 @@ def _padded(text: str, width: int) -> str:
 # Which nodes
 
 
-def _cluster() -> Cluster:
+def configured() -> Cluster:
+    """The nodes this checkout has files for."""
     directory = Path(os.environ.pop("IRONKV_START_DIR", "") or ROOT).resolve()
+    os.environ.pop("IRONKV_START_GRACE", None)  # these are ours, the nodes are not to see them
     config = Path(os.environ.pop("IRONKV_START_CONFIG", "") or directory / "config").resolve()
     files = sorted(config.glob("node*.toml"))
     if not files:
