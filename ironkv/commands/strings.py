@@ -7,6 +7,7 @@ looked at in place instead of through Database.find and .set, which halves their
 from __future__ import annotations
 
 from binascii import crc_hqx
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from ironkv.commands.arguments import (
@@ -17,11 +18,11 @@ from ironkv.commands.arguments import (
     next_word,
     positive_expiry,
 )
-from ironkv.commands.table import ALL_KEYS, ONE_KEY, Args, Route, command
+from ironkv.commands.table import ALL_KEYS, ONE_KEY, Args, Route, command, run_of
 from ironkv.errors import CommandError, SyntaxFault, WrongType
 from ironkv.keyspace.keyspace import Database
 from ironkv.keyspace.slots import slot_of
-from ironkv.resp.replies import OK, Reply
+from ironkv.resp.replies import BULK_HEADS, CRLF, OK, SHORT, Reply
 
 EVERY_OTHER: Final = (1, -1, 2)
 """Keys of MSET: key value [key value ...]."""
@@ -447,3 +448,24 @@ def setrange(db: Database, args: Args, now_ms: int) -> Reply:
     value = b"".join((value[:offset].ljust(offset, b"\0"), patch, value[offset + len(patch) :]))
     db.update(key, value)
     return len(value)
+
+
+@run_of("GET")
+def get_run(db: Database, requests: Sequence[Args], out: list[bytes], proto: int) -> bool:
+    """Answer a pipeline of GETs: the same lookups as `get`, without a call for each."""
+    values, deadlines = db.values, db.deadlines
+    null = b"$-1\r\n" if proto == 2 else b"_\r\n"
+    pieces: list[bytes] = []
+    for _, key in requests:
+        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 0x3FFF
+        value = values[slot].get(key)
+        if value is None:
+            pieces.append(null)
+            continue
+        mortal = deadlines[slot]
+        if type(value) is not bytes or (mortal and key in mortal):
+            return False
+        size = len(value)
+        pieces += (BULK_HEADS[size] if size < SHORT else b"$%d\r\n" % size), value, CRLF
+    out += pieces
+    return True

@@ -24,6 +24,9 @@ Args: TypeAlias = list[bytes]
 Handler: TypeAlias = Callable[..., Reply]
 """READ and WRITE: (Database, Args, now_ms) -> Reply, at the state. LOCAL: (Session, Args) -> Reply."""
 
+RunHandler: TypeAlias = Callable[[Any, Sequence[Args], list[bytes], int], bool]
+"""(Database, requests, output, protocol) -> whether it answered them all; if not, it added nothing."""
+
 Check: TypeAlias = Callable[[Args], Any]
 """Parses the arguments, raises CommandError. Runs before a write is logged: nothing malformed is."""
 
@@ -79,9 +82,11 @@ class Command:
         "handler",
         "keys",
         "least",
+        "lower_name",
         "most",
         "name",
         "route",
+        "run",
         "since",
         "subcommands",
         "summary",
@@ -127,25 +132,10 @@ class Command:
         """ACL categories beyond those that follow from flags and group, without `@`; with a leading `-` one
         that follows from the group and yet does not hold (WAIT is `generic`, but not of the keyspace)."""
         self.subcommands: dict[bytes, Command] = {}
-
-    @property
-    def lower_name(self) -> str:
-        """As error messages and COMMAND INFO write it: `get`, `client|setname`."""
-        return self.name.lower()
-
-    @property
-    def acl_categories(self) -> frozenset[str]:
-        """All its ACL categories, without `@`. https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/"""
-        found = set(self.flags & {"write", "admin", "pubsub", "blocking"})
-        found.add("fast" if "fast" in self.flags else "slow")
-        if "admin" in self.flags:
-            found.add("dangerous")
-        if not self.subcommands:  # a container is of its subcommands' kinds, not of its own
-            found |= {_GROUP_CATEGORIES[self.group]} if self.group in _GROUP_CATEGORIES else set()
-        found |= {name for name in self.categories if name[0] != "-"}
-        if "readonly" in self.flags and "scripting" not in found:
-            found.add("read")
-        return frozenset(found - {name[1:] for name in self.categories if name[0] == "-"})
+        self.lower_name = name.lower()
+        """As error messages and COMMAND INFO write it: `get`, `client|list`."""
+        self.run: RunHandler | None = None
+        """READ: answers a run of such requests at once (see `run_of`)."""
 
     def wrong_arity(self) -> CommandError:
         return CommandError(f"ERR wrong number of arguments for '{self.lower_name}' command")
@@ -205,6 +195,20 @@ def command(
             TABLE[container].subcommands[sub] = row
         else:
             TABLE[container] = TABLE[container.lower()] = row
+        return handler
+
+    return enter
+
+
+def run_of(name: str) -> Callable[[RunHandler], RunHandler]:
+    """Enter a function that answers many requests of a READ at once.
+
+    A pipeline of GETs is the most frequent thing a busy store sees. Taken request by request, half
+    its time goes into calling things.
+    """
+
+    def enter(handler: RunHandler) -> RunHandler:
+        TABLE[name.encode()].run = handler
         return handler
 
     return enter

@@ -169,6 +169,8 @@ class Parser:
     def __init__(self, bulk_max: int = 512 << 20, request_max: int = 1 << 30) -> None:
         self._exact = Exact(bulk_max, request_max)
         self._fast = hiredis.Reader(notEnoughData=_MORE)
+        self._plainly = True
+        """At a request boundary: nothing is held in `_exact`."""
         self.error: ProtocolError | None = None
         """Set when the stream is broken; requests before that point were returned. Feed no more."""
 
@@ -179,9 +181,9 @@ class Parser:
 
     def feed(self, data: bytes) -> list[Request]:
         """The requests that `data` completes."""
-        exact = self._exact
-        if exact.idle:
+        if self._plainly:
             return self._plain(data)
+        exact = self._exact
         exact.feed(data)
         try:
             request = exact.next()
@@ -189,7 +191,9 @@ class Parser:
             self.error = error
             return []
         if request is None:
+            self._plainly = exact.idle
             return []
+        self._plainly = True
         rest = exact.take_rest()
         return [request, *self._plain(rest)] if rest else [request]
 
@@ -231,6 +235,7 @@ class Parser:
                 requests.append(request)
         except ProtocolError as error:
             self.error = error
+        self._plainly = self._exact.idle
         return requests
 
 

@@ -78,15 +78,42 @@ SMALL_INTS: Final = [b":%d\r\n" % n for n in range(SHORT)]
 _ARRAY_HEADS: Final = [b"*%d\r\n" % n for n in range(SHORT)]
 
 
+EXACT_INTEGERS: Final = 2.0**62
+"""Whole numbers up to here are written as integers."""
+
+
 def format_float(value: float) -> bytes:
-    """A double as Redis prints it: shortest text that reads back the same, no `.0` on whole numbers."""
+    """A double as Redis 7.2 prints it (d2string): the shortest text that reads back the same."""
     if value != value:
         return b"nan"
     if value in (float("inf"), float("-inf")):
         return b"inf" if value > 0 else b"-inf"
-    if value == int(value) and abs(value) < 1e17:
-        return b"-0" if value == 0 and str(value)[0] == "-" else b"%d" % int(value)
-    return repr(value).encode()
+    if value == 0:
+        return b"-0" if str(value)[0] == "-" else b"0"
+    if -EXACT_INTEGERS <= value <= EXACT_INTEGERS and value == int(value):
+        return b"%d" % int(value)
+    sign = b"-" if value < 0 else b""
+    return sign + _shortest(abs(value))
+
+
+def _shortest(value: float) -> bytes:
+    """Digits from Python, the point where Redis's fpconv puts it (emit_digits).
+
+    Its Grisu2 misses the shortest digits once in two hundred random doubles; both texts read back the same.
+    """
+    mantissa, _, power = repr(value).partition("e")
+    whole, _, part = mantissa.partition(".")
+    padded = (whole + part).rstrip("0")
+    digits = padded.lstrip("0")
+    exponent = int(power or 0) + len(whole) - len(padded)  # of the last digit
+    point = len(digits) + exponent  # digits before the point; negative: zeros behind it
+    if exponent >= 0 and abs(point - 1) < len(digits) + 7:
+        text = digits + "0" * exponent
+    elif exponent < 0 and (exponent > -7 or abs(point - 1) < 4):
+        text = f"{digits[:point]}.{digits[point:]}" if point > 0 else f"0.{'0' * -point}{digits}"
+    else:
+        text = f"{digits[0]}.{digits[1:]}".rstrip(".") + f"e{point - 1:+d}"
+    return text.encode()
 
 
 def _bulk(out: list[bytes], value: bytes, _proto: int) -> None:

@@ -1,0 +1,1 @@
+"""The client side: `listener` accepts, `connection` keeps order, `dispatch` decides who answers."""

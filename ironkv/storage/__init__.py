@@ -1,0 +1,1 @@
+"""What a node has promised, on disk. `directory` guards the data directory, `journal` keeps the log."""

@@ -116,7 +116,7 @@ def test_limits_are_settings() -> None:
         [],
         "ERR Protocol error: invalid bulk length",
     )
-    refused = parse(wire(b"SET", b"k" * 9, b"v" * 9)[:30], b"..", bulk_max=10, request_max=20)
+    refused = parse(wire(b"SET", b"k" * 9, b"v" * 9)[:34], b"..", bulk_max=10, request_max=20)
     assert refused == ([], "ERR Protocol error: too big request")
 
 

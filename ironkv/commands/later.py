@@ -1,0 +1,35 @@
+"""A reply that cannot be given yet: WAIT, and whatever else blocks its connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ironkv.resp.replies import Reply
+
+
+class Later:
+    """Returned by a LOCAL handler in place of a reply. The connection stands still until `resolve`."""
+
+    __slots__ = ("_on_cancel", "_on_reply", "done")
+
+    def __init__(self, on_cancel: Callable[[], None] = lambda: None) -> None:
+        self._on_cancel = on_cancel
+        self._on_reply: Callable[[Reply], None] | None = None
+        self.done = False
+
+    def then(self, on_reply: Callable[[Reply], None]) -> None:
+        """Have `on_reply` called with the reply."""
+        self._on_reply = on_reply
+
+    def resolve(self, reply: Reply) -> None:
+        """Give the reply; only the first counts."""
+        if not self.done:
+            self.done = True
+            if self._on_reply is not None:
+                self._on_reply(reply)
+
+    def cancel(self) -> None:
+        """The client is gone."""
+        if not self.done:
+            self.done = True
+            self._on_cancel()

@@ -1,0 +1,21 @@
+"""Every command file imported, and the writes by name: the lookup that apply does per command."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ironkv.commands import (  # noqa: F401
+    counters,
+    expiration,
+    keys,
+    lcs,
+    objects,
+    scanning,
+    strings,
+    waiting,
+)
+from ironkv.commands.table import TABLE, Handler, Route
+
+WRITE_HANDLERS: Final[dict[bytes, Handler]] = {
+    name: row.handler for name, row in TABLE.items() if row.route is Route.WRITE and not row.subcommands
+}

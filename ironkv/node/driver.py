@@ -1,0 +1,183 @@
+"""The loop where the world meets the Raft core.
+
+No sockets and no loop of its own here: the driver is called when something happened (a frame, a
+finished journal write, a timer, a client's turn) and does what the core then asks, in the order
+`Ready` lists it. So the same driver runs under a simulated network, disk and clock.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+from ironkv.clock import ClusterClock
+from ironkv.errors import NotAvailable
+from ironkv.machine import Machine
+from ironkv.node.proposals import Proposals
+from ironkv.node.reads import ReadGate
+from ironkv.raft.core import RaftCore
+from ironkv.raft.messages import Entry, Mark, Message, Persist, Role
+
+log = logging.getLogger(__name__)
+
+TICK_EVERY_MS: Final = 100.0
+"""How often a leader looks whether deadlines have come."""
+
+
+class World(Protocol):
+    """What the driver needs from outside."""
+
+    def steady_ms(self) -> float:
+        """The steady clock (`clock.boot_ms`)."""
+
+    def wall_ms(self) -> float:
+        """This machine's wall clock."""
+
+    def send(self, messages: Iterable[Message], cluster_ms: float) -> None:
+        """Hand messages to the network."""
+
+    def persist(self, persist: Persist) -> None:
+        """Start a journal write; `Driver.persisted` is called when it is durable."""
+
+    def role_changed(self) -> None:
+        """Role, term or leader changed."""
+
+    def flush(self) -> None:
+        """Send the replies that were settled."""
+
+
+class Driver:
+    """One node's consensus: the core, what is proposed to it, and what comes out."""
+
+    def __init__(
+        self,
+        world: World,
+        core: RaftCore,
+        machine: Machine,
+        proposals: Proposals,
+        reads: ReadGate,
+        cluster_clock: ClusterClock,
+        not_leader: Callable[[], NotAvailable],
+        unknown_after_ms: float,
+    ) -> None:
+        self._world = world
+        self.core = core
+        self.machine = machine
+        self.proposals = proposals
+        self.reads = reads
+        self.clock = cluster_clock
+        self._not_leader = not_leader
+        self._unknown_after_ms = unknown_after_ms
+        self._writing = False
+        self._seen: tuple[Role, int, str | None] = (Role.FOLLOWER, 0, None)
+        self._tick_at = 0.0
+        self.leading = False
+        """Whether writes are taken: this node leads, as far as it knows."""
+
+    # -- what happened
+
+    def received(self, messages: Iterable[Message]) -> None:
+        """Messages came from a peer."""
+        now = self._world.steady_ms()
+        for message in messages:
+            self.core.step(message, now)
+        self._work(now)
+
+    def persisted(self, mark: Mark) -> None:
+        """The journal write `mark` is on disk."""
+        self._writing = False
+        now = self._world.steady_ms()
+        self.core.persisted(mark, now)
+        self._propose(now)
+        self._work(now)
+
+    def turn(self) -> None:
+        """Clients sent something."""
+        now = self._world.steady_ms()
+        self._propose(now)
+        self._work(now)
+
+    def peer(self, peer: str, up: bool) -> None:
+        """A connection with a peer broke, or stands again."""
+        now = self._world.steady_ms()
+        (self.core.peer_back if up else self.core.peer_lost)(peer, now)
+        self._work(now)
+
+    def transfer(self) -> None:
+        """Hand leadership over. Raises NotAvailable when there is nobody to take it."""
+        now = self._world.steady_ms()
+        self.core.transfer(None, now)
+        self._work(now)
+
+    def timer(self) -> float:
+        """Time passed; how many ms may pass until the next call."""
+        now = self._world.steady_ms()
+        self.core.tick(now)
+        self.proposals.expire(now)
+        if now >= self._tick_at:
+            self._tick_at = now + TICK_EVERY_MS
+            self._tick(now)
+        self._propose(now)
+        self._work(now)
+        return max(1.0, min(self.core.next_wakeup() - now, TICK_EVERY_MS / 2))
+
+    def _tick(self, now: float) -> None:
+        """Log a tick when deadlines may have come and no write is about to move the state's time."""
+        if self.leading and self.proposals.idle:
+            due_ms = self.machine.keyspace.due_from_ms()
+            if due_ms is not None and due_ms <= self.clock.now_ms(now):
+                self.proposals.gathering.ticks = True
+
+    # -- what follows
+
+    def _propose(self, now: float) -> None:
+        """Turn what clients sent into an entry, unless the journal is busy: then it gathers on."""
+        proposals = self.proposals
+        if self._writing or not proposals.waiting:
+            return
+        if not self.leading:
+            proposals.refuse(self._not_leader())
+            return
+        stamp_ms = max(self.clock.now_ms(now), self.machine.keyspace.stamp_ms)
+        proposals.propose(stamp_ms, lambda data: self.core.propose(data, now))
+
+    def _work(self, now: float) -> None:
+        """Do what the core asks until it asks for nothing more."""
+        core, world = self.core, self._world
+        self.reads.start(core, now)
+        while (ready := core.ready(now)) is not None:
+            if ready.messages:
+                world.send(ready.messages, self.clock.now_ms(now) if core.role is Role.LEADER else 0)
+            if ready.persist is not None:
+                self._writing = True
+                world.persist(ready.persist)
+            if (core.role, core.term, core.leader) != self._seen:
+                self._role_changed(now)
+            if ready.committed:
+                self._apply(ready.committed)
+            self.reads.granted(ready.reads)
+        if (core.role, core.term, core.leader) != self._seen:
+            self._role_changed(now)
+        self.reads.release(self.machine.applied)
+        world.flush()
+
+    def _apply(self, entries: Iterable[Entry]) -> None:
+        not_done = self._not_leader()
+        for entry in entries:
+            self.proposals.apply(entry, not_done)
+
+    def _role_changed(self, now: float) -> None:
+        core = self.core
+        before, self._seen = self._seen, (core.role, core.term, core.leader)
+        led, leads = before[0] is Role.LEADER, core.role is Role.LEADER
+        if led and (not leads or before[1] != core.term):
+            self.proposals.orphan(now + self._unknown_after_ms)
+        if leads and (not led or before[1] != core.term):
+            off = self.clock.anchor(now, self._world.wall_ms())
+            if abs(off) > 1000:
+                log.warning("this machine's clock is %+.1f s off the cluster's: not used", off / 1000)
+        self.leading = leads
+        if not leads:
+            self.proposals.refuse(self._not_leader())
+        self._world.role_changed()

@@ -1,0 +1,443 @@
+"""A node: builds each part, starts them, stops them in reverse. Everything that waits is here.
+
+Start: lock the directory, open the client port (answers LOADING), replay the journal, then meet the
+peers. A node replays before it takes part, so whatever it says about its state is true.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ironkv import clock
+from ironkv.clock import ClusterClock
+from ironkv.commands.later import Later
+from ironkv.errors import Fault, NotAvailable
+from ironkv.machine import Machine
+from ironkv.node.driver import Driver
+from ironkv.node.proposals import Proposals
+from ironkv.node.reads import ReadGate
+from ironkv.peers import wire
+from ironkv.peers.links import Links
+from ironkv.raft.config import HardState, NoSuccessor, RaftConfig
+from ironkv.raft.core import RaftCore
+from ironkv.raft.messages import Message, Persist, Role
+from ironkv.server.connection import Connection
+from ironkv.server.dispatch import Dispatch
+from ironkv.server.listener import Listener
+from ironkv.storage.directory import DataDirectory
+from ironkv.storage.journal import Journal, JournalWriter
+
+if TYPE_CHECKING:
+    from ironkv.config import Settings
+
+log = logging.getLogger(__name__)
+
+REPLAY_SLICE_S: Final = 0.01
+UNKNOWN_AFTER_TIMEOUTS: Final = 4
+"""A write whose fate is open after a change of leader is reported unknown after this many election
+timeouts: by then the next leader has usually committed or replaced it."""
+DRAIN_S: Final = 2.0
+FRAME_SLACK: Final = 64 << 20
+
+
+class Node:
+    """One server process. Implements `NodeView`, `server.dispatch.Server` and `node.driver.World`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.config_file = getattr(settings, "config_file", "") or ""
+        self.run_id = secrets.token_hex(20)
+        self.commands_processed = self.connections_received = self.connections_rejected = 0
+        self.bytes_in = self.bytes_out = 0
+        self.leading = False
+        self.loading = True
+        self._started = self.now_s = time.monotonic()
+        self._reading = settings.raft.reads
+        self._stopping = asyncio.Event()
+        self._worked = asyncio.Event()
+        self._woken = False
+        self._on_setting: dict[str, list[Callable[[], None]]] = {}
+        self._waits: list[tuple[int, int, Later]] = []
+        self._build()
+
+    # -- building
+
+    def _build(self) -> None:
+        settings = self.settings
+        me = settings.node.id
+        nodes = settings.cluster.nodes if settings.cluster.enabled else []
+        self._addresses = {node.id: (node.host, node.port) for node in nodes}
+        self._addresses.setdefault(me, (settings.server.bind, settings.server.port))
+        self._directory = DataDirectory(Path(settings.node.data_dir), me, settings.cluster.name)
+        try:
+            self._journal = Journal(Path(settings.node.data_dir) / "journal", settings.journal.map_size)
+        except BaseException:
+            self._directory.close()
+            raise
+        self._writer = JournalWriter(self._journal)
+        self.machine = Machine()
+        self.keyspace = self.machine.keyspace
+        self._clock = ClusterClock(clock.boot_ms(), clock.wall_ms())
+        self._reads = ReadGate()
+        self._proposals = Proposals(
+            self.machine, lambda ride, applied: self._dispatch.answer_ride(ride, applied)
+        )
+        limits = settings.limits
+        self._dispatch = Dispatch(
+            self,
+            self,
+            self._proposals,
+            self._reads,
+            bulk_max=limits.proto_max_bulk_len,
+            request_max=limits.client_query_buffer_limit,
+            clients_max=limits.maxclients,
+            proposals_max=limits.max_proposal_bytes,
+        )
+        self._listener = Listener(self._dispatch)
+        self._links = Links(
+            settings.cluster.name,
+            me,
+            {node.id: (node.host, node.cluster_port) for node in nodes if node.id != me},
+            limits.client_query_buffer_limit + FRAME_SLACK,
+            on_mail=self._on_mail,
+            on_up=lambda peer: self._on_peer(peer, True),
+            on_down=lambda peer: self._on_peer(peer, False),
+        )
+
+    def _build_driver(self) -> None:
+        """The core starts from the replayed state."""
+        settings, journal = self.settings, self._journal
+        core = RaftCore(
+            RaftConfig(
+                settings.node.id,
+                frozenset(self._addresses),
+                heartbeat_ms=settings.raft.heartbeat_ms,
+                election_timeout_ms=settings.raft.election_timeout_ms,
+                lease_reads=settings.raft.reads != "quorum",
+            ),
+            HardState(journal.term_now, journal.voted_for, journal.commit),
+            journal,
+            random.Random(),
+            clock.boot_ms(),
+            self.machine.applied,
+        )
+        self._driver = Driver(
+            self,
+            core,
+            self.machine,
+            self._proposals,
+            self._reads,
+            self._clock,
+            self.not_leader,
+            UNKNOWN_AFTER_TIMEOUTS * settings.raft.election_timeout_ms,
+        )
+
+    # -- running
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. Raises Fault, OSError (a port cannot be had)."""
+        self._loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stopping.set)
+        try:
+            await self._start()
+            await self._stopping.wait()
+            await self._hand_over()
+        finally:
+            await self._stop()
+
+    async def _start(self) -> None:
+        server, cluster = self.settings.server, self.settings.cluster
+        if cluster.enabled:
+            await self._links.listen(server.bind, cluster.port)
+        await self._listener.open(server.bind, server.port)
+        log.info(
+            "%s listens on %s:%d, replaying the journal", self.settings.node.id, server.bind, server.port
+        )
+        await self._replay()
+        self._build_driver()
+        self.loading = False
+        self._timer()
+        if cluster.enabled:
+            self._links.dial()
+        log.info("%s is ready", self.settings.node.id)
+
+    async def _replay(self) -> None:
+        """Apply what is known to be committed, in slices, so that the port answers meanwhile."""
+        journal, machine = self._journal, self.machine
+        known = min(journal.commit, journal.last_index)
+        started = said = time.monotonic()
+        pause_at = started + REPLAY_SLICE_S
+        for entry in journal.replay():
+            if entry.index <= known:
+                machine.apply(entry)
+            if time.monotonic() > pause_at:
+                await asyncio.sleep(0)
+                now = time.monotonic()
+                pause_at = now + REPLAY_SLICE_S
+                if now - said > 2:
+                    said = now
+                    log.info("replayed %d of %d entries", machine.applied, known)
+                if self._stopping.is_set():
+                    return
+        log.info("replayed %d entries in %.2f s", machine.applied, time.monotonic() - started)
+
+    async def _hand_over(self) -> None:
+        """Leave well: no new clients, leadership to another, replies for what is in flight."""
+        self._listener.stop_accepting()
+        log.info("%s stops", self.settings.node.id)
+        await self._until(lambda: self._proposals.idle)
+        if self._driver.core.role is Role.LEADER:
+            try:
+                self._driver.transfer()
+            except NoSuccessor as error:
+                log.info("%s", error)
+            else:
+                await self._until(lambda: not self._driver.leading)
+        await self._until(lambda: self._proposals.idle)
+
+    async def _until(self, reached: Callable[[], bool]) -> None:
+        """Wait, but not for ever, until work that is under way leads there."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while not reached():
+                    self._worked.clear()
+                    await self._worked.wait()
+
+    async def _stop(self) -> None:
+        self._listener.stop_accepting()
+        self._listener.close_clients()
+        await self._links.close()
+        await asyncio.sleep(0)
+        self._writer.close()
+        self._journal.close()
+        self._directory.close()
+
+    def _fail(self, fault: Fault) -> None:
+        """Stop at once: this node's word cannot be trusted any more."""
+        log.critical("%s", fault)
+        # No promise, no reply and no heartbeat may leave after this, so nothing is wound down.
+        logging.shutdown()
+        os._exit(70)
+
+    # -- events
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Fault as fault:
+            self._fail(fault)
+        except Exception as error:
+            log.exception("the driver failed")
+            self._fail(Fault(f"an internal error left this node's state in doubt: {error!r}"))
+
+    def _on_mail(self, peer: str, mail: wire.Mail) -> None:
+        if self.loading:
+            return
+        now = clock.boot_ms()
+        self._clock.heard(peer, mail.wall_ms, now)
+        if mail.cluster_ms:
+            self._clock.heard_leader(mail.cluster_ms, now)
+        self._guarded(lambda: self._driver.received(mail.messages))
+        if self._waits:
+            self._check_waits()
+
+    def _on_peer(self, peer: str, up: bool) -> None:
+        if not self.loading:
+            self._guarded(lambda: self._driver.peer(peer, up))
+
+    def _timer(self) -> None:
+        wait = 50.0
+
+        def work() -> None:
+            nonlocal wait
+            wait = self._driver.timer()
+
+        self.now_s = time.monotonic()
+        self._guarded(work)
+        self._loop.call_later(wait / 1000.0, self._timer)
+
+    def wake(self) -> None:
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._woken = False
+        if self.loading:
+            self._dispatch.flush()
+        else:
+            self._guarded(self._driver.turn)
+
+    # -- node.driver.World
+
+    def steady_ms(self) -> float:
+        return clock.boot_ms()
+
+    def wall_ms(self) -> float:
+        return clock.wall_ms()
+
+    def send(self, messages: Iterable[Message], cluster_ms: float) -> None:
+        self._links.send(messages, cluster_ms)
+
+    def persist(self, persist: Persist) -> None:
+        loop = self._loop
+
+        def done(error: BaseException | None) -> None:
+            loop.call_soon_threadsafe(self._persisted, persist, error)
+
+        self._writer.write(persist, done)
+
+    def _persisted(self, persist: Persist, error: BaseException | None) -> None:
+        if error is not None:
+            self._fail(error if isinstance(error, Fault) else Fault(f"the journal failed: {error!r}"))
+        self._guarded(lambda: self._driver.persisted(persist.mark))
+
+    def role_changed(self) -> None:
+        core = self._driver.core
+        self.leading = self._driver.leading
+        log.info(
+            "term %d: %s%s",
+            core.term,
+            core.role.name.lower(),
+            f" of {core.leader}" if core.leader and core.role is Role.FOLLOWER else "",
+        )
+
+    def flush(self) -> None:
+        self._dispatch.flush()
+        self._worked.set()
+
+    # -- server.dispatch.Server
+
+    def may_read(self, connection: Connection) -> bool:
+        if self.leading and self._reading == "lease":
+            core, now = self._driver.core, clock.boot_ms()
+            # Only what is applied can be read; the driver applies whatever is committed at once.
+            if core.lease_holds(now) and self.machine.applied >= core.read_index():
+                self._set_read_time(now)
+                return True
+        if connection.readonly or self._reading == "local":
+            self.keyspace.now_ms = self.keyspace.stamp_ms
+            return True
+        return False
+
+    def set_read_time(self) -> None:
+        self._set_read_time(clock.boot_ms())
+
+    def _set_read_time(self, now: float) -> None:
+        keyspace = self.keyspace
+        keyspace.now_ms = max(keyspace.stamp_ms, self._clock.now_ms(now))
+
+    def not_leader(self) -> NotAvailable:
+        leader = self._driver.core.leader
+        if leader is None or leader == self.settings.node.id:
+            return self.no_quorum()
+        host, port = self._addresses[leader]
+        return NotAvailable(f"NOTLEADER not leader: the leader is {leader} at {host}:{port}")
+
+    def no_quorum(self) -> NotAvailable:
+        return NotAvailable(
+            "CLUSTERDOWN no leader is known: an election is under way or too few nodes are up"
+        )
+
+    # -- commands.session.NodeView
+
+    @property
+    def sessions(self) -> Mapping[int, Connection]:
+        return self._dispatch.connections
+
+    @property
+    def errors(self) -> Mapping[str, int]:
+        return self._dispatch.errors
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def clock_us(self) -> int:
+        if self.leading:
+            return max(self._clock.now_ms(clock.boot_ms()) * 1000, self.keyspace.stamp_ms * 1000)
+        return time.time_ns() // 1000
+
+    def uptime_s(self) -> int:
+        return int(time.monotonic() - self._started)
+
+    def on_setting(self, name: str, apply: Callable[[], None]) -> None:
+        self._on_setting.setdefault(name, []).append(apply)
+
+    def raft_view(self) -> Mapping[str, Any]:
+        me = self.settings.node.id
+        if self.loading:
+            return {
+                "role": "follower", "term": self._journal.term_now, "leader": None, "leader_address": None,
+                "commit": self._journal.commit, "applied": self.machine.applied,
+                "last_index": self._journal.last_index, "nodes": [],
+            }  # fmt: skip
+        core = self._driver.core
+        nodes = [self._node_view(node) for node in self._addresses]
+        return {
+            "role": core.role.name.lower(),
+            "term": core.term,
+            "leader": core.leader,
+            "leader_address": self._addresses.get(core.leader) if core.leader else None,
+            "commit": core.commit,
+            "applied": self.machine.applied,
+            "last_index": core.last_index,
+            "nodes": nodes,
+        }
+
+    def _node_view(self, node: str) -> Mapping[str, Any]:
+        """A member of the cluster as this node knows it; `match` only on the leader."""
+        core = self._driver.core
+        me = node == self.settings.node.id
+        follower = core.followers.get(node)
+        host, port = self._addresses[node]
+        return {
+            "id": node,
+            "host": host,
+            "port": port,
+            "role": "leader" if node == core.leader else "follower",
+            "match": core.last_index if me else follower.match if follower else None,
+            "lag_ms": None,
+            "online": me or self._links.online(node),
+        }
+
+    def journal_view(self) -> Mapping[str, Any]:
+        return {**self._journal.view(), "loading": self.loading}
+
+    # -- WAIT
+
+    def wait_replicas(self, index: int, replicas: int, timeout_ms: int) -> int | Later:
+        """How many followers hold entry `index` durably, once that is `replicas` or time is up."""
+        if not self.leading:
+            raise self.not_leader()
+        count = self._replicas_with(index)
+        if count >= replicas:
+            return count
+        later = Later(on_cancel=self._drop_waits)
+        self._waits.append((index, replicas, later))
+        if timeout_ms:
+            self._loop.call_later(timeout_ms / 1000, lambda: later.resolve(self._replicas_with(index)))
+        return later
+
+    def _replicas_with(self, index: int) -> int:
+        return sum(follower.match >= index for follower in self._driver.core.followers.values())
+
+    def _check_waits(self) -> None:
+        for index, replicas, later in self._waits:
+            count = self._replicas_with(index)
+            if count >= replicas or not self.leading:
+                later.resolve(count)
+        self._drop_waits()
+
+    def _drop_waits(self) -> None:
+        self._waits = [wait for wait in self._waits if not wait[2].done]

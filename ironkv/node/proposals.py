@@ -1,0 +1,251 @@
+"""Writes on their way into the log, and their replies on the way back.
+
+Writes that arrive while the journal is busy gather in one batch, which becomes one entry. A batch
+also carries *rides*: whatever a connection sends behind its own unacknowledged writes. They are
+answered in order when the batch is applied and are not logged. A read that rides is linearizable
+without asking anybody: it takes effect at an entry that committed after the read had arrived.
+
+What becomes of a batch is decided by the log alone:
+    committed at its index with its term     the replies are the real ones, whoever leads by then
+    another term committed at its index      it certainly did not happen
+    neither seen in time after stepping down nobody here can tell: OutcomeUnknown
+An entry missing from this node's own log proves nothing: another node may still hold and commit it.
+
+Replies are handed out batch by batch in the order of proposing, so each connection gets its own in
+the order of its requests, whatever becomes of which batch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from math import inf
+from typing import Any, Final, Protocol
+
+from ironkv import batch as codec
+from ironkv.commands.table import Args, Command
+from ironkv.errors import NotAvailable, OutcomeUnknown, ReplyError
+from ironkv.machine import Machine
+from ironkv.raft.messages import Entry
+from ironkv.resp.replies import Reply
+
+UNKNOWN: Final = "UNKNOWN leadership moved while this write was in flight: it may or may not have happened"
+
+
+class Owner(Protocol):
+    """Who waits for a reply: a connection."""
+
+    batch: Batch | None
+    """The newest batch that holds something of it; unresolved as long as `pending`."""
+    pending: int
+    """Replies it is owed by batches."""
+
+    def settle(self, reply: Reply) -> None:
+        """Take the next owed reply."""
+
+
+class Ride:
+    """Something to be answered between the writes of a batch: a read, or (row None) a ready reply."""
+
+    __slots__ = ("args", "database", "owner", "row")
+
+    def __init__(self, owner: Owner, row: Command | None, args: Any, database: int = 0) -> None:
+        self.owner = owner
+        self.row = row
+        self.args = args
+        """The request; the reply itself when `row` is None."""
+        self.database = database
+
+
+class Batch:
+    """One entry's worth of commands. `program` holds writes, database numbers and rides."""
+
+    __slots__ = (
+        "bytes",
+        "database",
+        "deadline",
+        "index",
+        "owners",
+        "program",
+        "replies",
+        "rides",
+        "stamp_ms",
+        "term",
+        "ticks",
+    )
+
+    def __init__(self) -> None:
+        self.program: list[Any] = []
+        self.owners: list[Owner] = []
+        self.database = 0
+        self.rides = 0
+        self.bytes = 0
+        self.ticks = False
+        """Log it even if it holds no write."""
+        self.index = self.term = self.stamp_ms = 0
+        self.deadline = inf
+        """Orphaned: when to give up waiting for the log's word (steady ms)."""
+        self.replies: list[Reply] | None = None
+        """Set once its fate is known."""
+
+    def logged(self) -> list[codec.Item]:
+        """What goes into the entry."""
+        if not self.rides:
+            return self.program
+        return [item for item in self.program if type(item) is not Ride]
+
+
+class Proposals:
+    """Gathers batches and settles them. `ride(ride, applied)` answers a ride."""
+
+    def __init__(self, machine: Machine, ride: Callable[[Ride, bool], Reply]) -> None:
+        self._machine = machine
+        self._ride = ride
+        self.gathering = Batch()
+        self._queue: deque[Batch] = deque()
+        """Proposed (or refused) and not handed out yet, oldest first."""
+        self._orphaned = False
+        """Whether the queue may hold batches of a term that is over."""
+        self.bytes = 0
+        """Request bytes gathered or in flight: what back-pressure looks at."""
+
+    # -- gathering
+
+    def write(self, owner: Owner, args: Args, database: int) -> None:
+        """Add a write. `args[0]` is its upper-case name."""
+        batch = self.gathering
+        if database != batch.database:
+            batch.program.append(database)
+            batch.database = database
+        batch.program.append(args)
+        batch.owners.append(owner)
+        owner.batch = batch
+        owner.pending += 1
+
+    def weigh(self, size: int) -> None:
+        """Count request bytes towards the batch being gathered."""
+        self.gathering.bytes += size
+        self.bytes += size
+
+    def ride(self, ride: Ride) -> None:
+        """Answer something behind its owner's unacknowledged writes."""
+        owner: Owner = ride.owner
+        batch = owner.batch
+        assert batch is not None
+        batch.owners.append(owner)
+        owner.pending += 1
+        if batch.replies is None:
+            batch.program.append(ride)
+            batch.rides += 1
+        else:  # refused already, and waiting for older batches to be handed out
+            batch.replies.append(self._ride(ride, False))
+
+    def tick_and_ride(self, ride: Ride) -> None:
+        """Answer a read behind a tick: it met a key that is due."""
+        self.gathering.ticks = True
+        ride.owner.batch = self.gathering
+        self.ride(ride)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to propose."""
+        batch = self.gathering
+        return batch.ticks or bool(batch.program)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing gathered, nothing in flight."""
+        return not (self.waiting or self._queue)
+
+    # -- proposing
+
+    def propose(self, stamp_ms: int, propose: Callable[[bytes], Entry]) -> None:
+        """Turn what was gathered into an entry; what the log refuses is answered at once."""
+        batch, self.gathering = self.gathering, Batch()
+        batch.stamp_ms = stamp_ms
+        try:
+            entry = propose(codec.encode(stamp_ms, batch.logged()))
+        except NotAvailable as error:
+            self._queue.append(batch)
+            self._fail(batch, error)
+            self._hand_out()
+            return
+        batch.index, batch.term = entry.index, entry.term
+        self._queue.append(batch)
+
+    def refuse(self, error: NotAvailable) -> None:
+        """This node does not lead (any more): nothing gathered was done."""
+        if self.waiting:
+            batch, self.gathering = self.gathering, Batch()
+            self._queue.append(batch)
+            self._fail(batch, error)
+            self._hand_out()
+
+    # -- settling
+
+    def apply(self, entry: Entry, not_done: NotAvailable) -> None:
+        """Apply a committed entry and answer whoever waits for it. `not_done`: for overwritten writes."""
+        queue = self._queue
+        if self._orphaned:
+            self._apply_among_orphans(entry, not_done)
+        elif queue and queue[0].index == entry.index and queue[0].term == entry.term:
+            self._run(queue[0])
+        else:
+            self._machine.apply(entry)
+            return
+        self._hand_out()
+
+    def _apply_among_orphans(self, entry: Entry, not_done: NotAvailable) -> None:
+        """As `apply`, with batches around that were proposed in a term that is over."""
+        here = [batch for batch in self._queue if batch.index == entry.index and batch.replies is None]
+        mine = [batch for batch in here if batch.term == entry.term]
+        if mine:
+            self._run(mine[0])
+        else:
+            self._machine.apply(entry)
+        for batch in here:
+            if batch.term != entry.term:
+                self._fail(batch, not_done)
+
+    def _run(self, batch: Batch) -> None:
+        batch.replies = self._machine.run(batch.index, batch.stamp_ms, batch.program, self._ride_applied)
+
+    def _ride_applied(self, ride: Ride) -> Reply:
+        return self._ride(ride, True)
+
+    def _fail(self, batch: Batch, error: ReplyError) -> None:
+        """Settle a batch that was not applied; rides are asked what they say to that."""
+        batch.replies = [
+            self._ride(item, False) if type(item) is Ride else error
+            for item in batch.program
+            if type(item) is not int
+        ]
+
+    def _hand_out(self) -> None:
+        """Give the oldest batches their replies, as far as their fate is known."""
+        queue = self._queue
+        while queue and queue[0].replies is not None:
+            batch = queue.popleft()
+            self.bytes -= batch.bytes
+            for owner, reply in zip(batch.owners, batch.replies or (), strict=True):
+                owner.settle(reply)
+            # Connections keep their last batch for its index; its commands must not stay with it.
+            batch.program, batch.owners, batch.replies = [], [], []
+        if not queue:
+            self._orphaned = False
+
+    # -- losing the lead
+
+    def orphan(self, deadline: float) -> None:
+        """The term is over: what is in flight is settled by the log, or unknown at `deadline`."""
+        for batch in self._queue:
+            batch.deadline = min(batch.deadline, deadline)
+        self._orphaned = bool(self._queue)
+
+    def expire(self, now: float) -> None:
+        """Settle batches whose outcome did not show in time."""
+        if self._orphaned:
+            for batch in self._queue:
+                if batch.replies is None and batch.deadline <= now:
+                    self._fail(batch, OutcomeUnknown(UNKNOWN))
+            self._hand_out()

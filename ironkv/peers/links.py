@@ -1,0 +1,239 @@
+"""Connections between nodes: each node dials every other and speaks on the connection it dialled.
+
+Losing, delaying or repeating messages is harmless (Raft repeats itself), so nothing is queued for a
+peer that cannot be reached, and little for one that does not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, cast
+
+from ironkv import clock
+from ironkv.peers import wire
+from ironkv.raft.messages import Message
+
+log = logging.getLogger(__name__)
+
+HELLO_S: Final = 5.0
+RETRY_FIRST_S: Final = 0.05
+RETRY_MOST_S: Final = 0.5
+QUEUED_MAX: Final = 64 << 20
+"""Bytes waiting for a peer beyond which messages are dropped."""
+
+Address = tuple[str, int]
+OnMail = Callable[[str, wire.Mail], None]
+OnPeer = Callable[[str], None]
+
+
+class Links:
+    """All connections of this node to its peers.
+
+    `on_mail(peer, mail)`, `on_up(peer)` (the peer can be spoken to) and `on_down(peer)` (a connection
+    with it broke) are called in the loop.
+    """
+
+    def __init__(
+        self,
+        cluster: str,
+        node_id: str,
+        peers: Mapping[str, Address],
+        frame_max: int,
+        *,
+        on_mail: OnMail,
+        on_up: OnPeer,
+        on_down: OnPeer,
+    ) -> None:
+        self.cluster = cluster
+        self.node_id = node_id
+        self.peers = dict(peers)
+        self.frame_max = frame_max
+        self.on_mail, self.on_up, self.on_down = on_mail, on_up, on_down
+        self._server: asyncio.Server | None = None
+        self._dialled: dict[str, _Dialled] = {}
+        self._accepted: set[_Accepted] = set()
+        self._dialers: list[asyncio.Task[None]] = []
+        self._told: set[str] = set()
+
+    async def listen(self, host: str, port: int) -> None:
+        """Open the cluster port. Raises OSError."""
+        self._server = await asyncio.get_running_loop().create_server(lambda: _Accepted(self), host, port)
+
+    def dial(self) -> None:
+        """Start to connect to every peer, for as long as this node runs."""
+        self._dialers = [asyncio.create_task(self._keep_dialled(peer)) for peer in self.peers]
+
+    async def _keep_dialled(self, peer: str) -> None:
+        loop = asyncio.get_running_loop()
+        host, port = self.peers[peer]
+        wait = RETRY_FIRST_S
+        while True:
+            try:
+                _, link = await asyncio.wait_for(
+                    loop.create_connection(lambda: _Dialled(self, peer), host, port), HELLO_S
+                )
+            except (OSError, TimeoutError):
+                wait = min(wait * 2, RETRY_MOST_S)
+            else:
+                if await link.closed:
+                    wait = RETRY_FIRST_S
+            await asyncio.sleep(wait)
+
+    def send(self, messages: Iterable[Message], cluster_ms: float) -> None:
+        """Send each message to its `to`; those for unreachable peers are dropped."""
+        by_peer: dict[str, list[Message]] = {}
+        for message in messages:
+            by_peer.setdefault(message.to, []).append(message)
+        for peer, mail in by_peer.items():
+            link = self._dialled.get(peer)
+            if link is not None and link.room():
+                link.transport.write(wire.mail(mail, clock.wall_ms(), cluster_ms))
+
+    def online(self, peer: str) -> bool:
+        """Whether the peer can be spoken to."""
+        return peer in self._dialled
+
+    def refuse(self, who: str, why: str) -> None:
+        """Log a rejected peer, once per reason: a misconfigured one calls twice a second."""
+        if f"{who} {why}" not in self._told and len(self._told) < 1000:
+            self._told.add(f"{who} {why}")
+            log.warning("peer %s rejected: %s", who, why)
+
+    def up(self, peer: str, link: _Dialled) -> None:
+        self._dialled[peer] = link
+        log.info("connected to %s", peer)
+        self.on_up(peer)
+
+    def down(self, peer: str, link: _Dialled) -> None:
+        if self._dialled.get(peer) is link:
+            del self._dialled[peer]
+            log.info("connection to %s lost", peer)
+            self.on_down(peer)
+
+    def joined(self, link: _Accepted) -> None:
+        self._accepted.add(link)
+
+    def left(self, link: _Accepted) -> None:
+        self._accepted.discard(link)
+        if link.peer:
+            self.on_down(link.peer)
+
+    async def close(self) -> None:
+        """End every connection."""
+        for task in self._dialers:
+            task.cancel()
+        await asyncio.gather(*self._dialers, return_exceptions=True)
+        if self._server is not None:
+            self._server.close()
+        for dialled in [*self._dialled.values()]:
+            dialled.transport.close()
+        for accepted in [*self._accepted]:
+            accepted.transport.close()
+
+
+class _Link(asyncio.Protocol):
+    """One connection: hello first, within a time limit."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, links: Links) -> None:
+        self.links = links
+        self.peer = ""
+        self._frames = wire.Frames(links.frame_max)
+        self._hello_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._hello_timer = asyncio.get_running_loop().call_later(HELLO_S, self.transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for body in self._frames.feed(data):
+                frame = wire.parse(body, self.peer, self.links.node_id)
+                if isinstance(frame, wire.Hello):
+                    self._greeted(frame)
+                elif not self.peer:
+                    raise wire.WireError("mail before hello")
+                else:
+                    self.links.on_mail(self.peer, frame)
+        except wire.WireError as error:
+            host = self.transport.get_extra_info("peername") or ("?",)
+            self.links.refuse(self.peer or str(host[0]), str(error))
+            self.transport.abort()
+
+    def _greeted(self, hello: wire.Hello) -> None:
+        links = self.links
+        if self.peer:
+            raise wire.WireError("a second hello")
+        if hello.version != wire.VERSION:
+            raise wire.WireError(f"it speaks peer protocol {hello.version}, this node {wire.VERSION}")
+        if hello.cluster != links.cluster:
+            raise wire.WireError(f"it is of cluster {hello.cluster!r}, this is {links.cluster!r}")
+        if hello.node not in links.peers:
+            raise wire.WireError(f"{hello.node!r} is no other member of this cluster")
+        self._check_name(hello.node)
+        self.peer = hello.node
+        self._frames.trust()
+        self._stop_timer()
+        self._ready()
+
+    def _check_name(self, name: str) -> None:
+        pass
+
+    def _ready(self) -> None:
+        raise NotImplementedError
+
+    def _stop_timer(self) -> None:
+        if self._hello_timer is not None:
+            self._hello_timer.cancel()
+            self._hello_timer = None
+
+
+class _Accepted(_Link):
+    """A peer dialled us: it speaks, we listen."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.links.joined(self)
+
+    def _ready(self) -> None:
+        self.transport.write(wire.hello(self.links.cluster, self.links.node_id))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        self.links.left(self)
+
+
+class _Dialled(_Link):
+    """We dialled a peer: we speak once it has answered our hello."""
+
+    def __init__(self, links: Links, wanted: str) -> None:
+        super().__init__(links)
+        self.wanted = wanted
+        self.closed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        """Resolved when the connection is gone: True if the peer had answered."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport.write(wire.hello(self.links.cluster, self.links.node_id))
+
+    def _check_name(self, name: str) -> None:
+        if name != self.wanted:
+            raise wire.WireError(f"{name!r} answered at the address of {self.wanted!r}")
+
+    def _ready(self) -> None:
+        self.links.up(self.peer, self)
+
+    def room(self) -> bool:
+        return self.transport.get_write_buffer_size() < QUEUED_MAX
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        self.links.down(self.wanted, self)
+        if not self.closed.done():
+            self.closed.set_result(bool(self.peer))

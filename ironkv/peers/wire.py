@@ -1,0 +1,171 @@
+"""Frames between nodes.
+
+    frame = length u32 | crc32 u32 | body          (big-endian; the crc covers the body)
+    body  = msgpack([kind, …])
+            [0, version, cluster, node]            hello: the first frame in both directions
+            [1, wall_ms, cluster_ms, [message, …]] Raft messages; cluster_ms is 0 unless sent by the leader
+    message = [type number, the fields of its class in order, without `sender` and `to`]
+
+A frame's sender is who said hello on that connection, so nobody can speak for another node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from struct import Struct
+from typing import Any, Final, NamedTuple
+from zlib import crc32
+
+import msgpack
+
+from ironkv.errors import IronKVError
+from ironkv.raft import messages as raft
+from ironkv.raft.messages import Entry, EntryKind, Message
+
+VERSION: Final = 1
+HEAD: Final = Struct(">II")
+HELLO_MAX: Final = 1024
+"""Before hello nobody is trusted with more than this many bytes."""
+
+_TYPES: Final[list[type[Any]]] = [
+    raft.PreVote,
+    raft.PreVoteReply,
+    raft.Vote,
+    raft.VoteReply,
+    raft.Append,
+    raft.AppendReply,
+    raft.TimeoutNow,
+    raft.ReadIndex,
+    raft.ReadIndexReply,
+]
+_NUMBER: Final = {kind: number for number, kind in enumerate(_TYPES)}
+_FIELDS: Final = [[field.name for field in fields(kind)][2:] for kind in _TYPES]
+_APPEND: Final = _NUMBER[raft.Append]
+
+
+class WireError(IronKVError):
+    """Bytes that no well-behaved peer sends: drop the connection."""
+
+
+class Hello(NamedTuple):
+    version: int
+    cluster: str
+    node: str
+
+
+class Mail(NamedTuple):
+    """Messages of one frame."""
+
+    wall_ms: float
+    cluster_ms: float
+    messages: list[Message]
+
+
+def hello(cluster: str, node: str) -> bytes:
+    return _frame((0, VERSION, cluster, node))
+
+
+def mail(messages: Iterable[Message], wall_ms: float, cluster_ms: float) -> bytes:
+    return _frame((1, wall_ms, cluster_ms, [_plain(message) for message in messages]))
+
+
+def _frame(body: object) -> bytes:
+    data: bytes = msgpack.packb(body)
+    return HEAD.pack(len(data), crc32(data)) + data
+
+
+def _plain(message: Message) -> list[Any]:
+    number = _NUMBER[type(message)]
+    plain = [number, *(getattr(message, name) for name in _FIELDS[number])]
+    if number == _APPEND:
+        plain[-1] = [(entry.index, entry.term, entry.kind, entry.data) for entry in plain[-1]]
+    return plain
+
+
+def parse(body: bytes | memoryview, sender: str, to: str) -> Hello | Mail:
+    """One frame's body. Raises WireError for anything malformed."""
+    try:
+        kind, *rest = msgpack.unpackb(body, max_map_len=0, max_ext_len=0)
+        if kind == 0:
+            version, cluster, node = rest
+            if not (type(version) is int and type(cluster) is str and type(node) is str):
+                raise WireError("a malformed hello")
+            return Hello(version, cluster, node)
+        if kind == 1:
+            wall_ms, cluster_ms, plains = rest
+            return Mail(float(wall_ms), float(cluster_ms), [_message(plain, sender, to) for plain in plains])
+    except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
+        raise WireError(f"a malformed frame: {error}") from error
+    raise WireError(f"a frame of unknown kind {kind!r}")
+
+
+_ALLOWED: Final[dict[str, tuple[type, ...]]] = {
+    "granted": (bool,),
+    "transfer": (bool,),
+    "match": (int, type(None)),
+    "index": (int, type(None)),
+    "entries": (list,),
+}
+
+
+def _message(plain: list[Any], sender: str, to: str) -> Message:
+    number, *values = plain
+    if type(number) is not int or not 0 <= number < len(_TYPES):
+        raise WireError(f"a message of unknown type {number!r}")
+    names = _FIELDS[number]
+    if len(names) != len(values):
+        raise WireError("a message with missing fields")
+    for name, value in zip(names, values, strict=True):
+        if type(value) not in _ALLOWED.get(name, (int,)):
+            raise WireError(f"a message whose {name} is a {type(value).__name__}")
+    if number == _APPEND:
+        values[-1] = tuple(_entry(*item) for item in values[-1])
+        _check_run(values[names.index("prev_index")], values[-1])
+    message: Message = _TYPES[number](sender, to, *values)
+    return message
+
+
+def _entry(index: Any, term: Any, kind: Any, data: Any) -> Entry:
+    if type(index) is not int or type(term) is not int or type(data) is not bytes:
+        raise WireError("a malformed entry")
+    return Entry(index, term, EntryKind(kind), data)
+
+
+def _check_run(prev_index: int, entries: tuple[Entry, ...]) -> None:
+    for place, entry in enumerate(entries, prev_index + 1):
+        if entry.index != place:
+            raise WireError("entries out of order")
+
+
+class Frames:
+    """Cuts a stream into frames' bodies."""
+
+    def __init__(self, frame_max: int) -> None:
+        self.frame_max = HELLO_MAX
+        self._later_max = frame_max
+        self._buffer = bytearray()
+
+    def trust(self) -> None:
+        """The peer said who it is: allow whole frames."""
+        self.frame_max = self._later_max
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The bodies that `data` completes. Raises WireError on an impossible length or a bad crc."""
+        self._buffer += data
+        bodies: list[bytes] = []
+        at, buffer = 0, self._buffer
+        while len(buffer) - at >= HEAD.size:
+            size, crc = HEAD.unpack_from(buffer, at)
+            if size > self.frame_max:
+                raise WireError(f"a frame of {size} bytes, {self.frame_max} are allowed")
+            end = at + HEAD.size + size
+            if len(buffer) < end:
+                break
+            body = bytes(buffer[at + HEAD.size : end])
+            if crc32(body) != crc:
+                raise WireError("a frame with a wrong checksum")
+            bodies.append(body)
+            at = end
+        del buffer[:at]
+        return bodies

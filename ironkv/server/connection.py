@@ -1,0 +1,228 @@
+"""One client's connection: bytes in, requests to dispatch, replies out in request order.
+
+Three things can stand between a request and its reply:
+    pending   replies owed by batches on their way through the log; later requests go on, those that
+              are no writes ride behind (`node.proposals`)
+    backlog   requests that wait for a read round or a `Later`; what arrives meanwhile joins them
+    pauses    the socket is not read while too much is under way: back-pressure, not memory
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from typing import TYPE_CHECKING, Final, cast
+
+from ironkv.commands.later import Later
+from ironkv.errors import ReplyError
+from ironkv.resp import replies
+from ironkv.resp.parser import Parser, Request
+from ironkv.resp.replies import Reply
+
+if TYPE_CHECKING:
+    from ironkv.commands.table import Command
+    from ironkv.node.proposals import Batch
+    from ironkv.server.dispatch import Dispatch
+
+PENDING_MAX: Final = 20_000
+"""Replies owed or requests waiting at which a connection's socket is no longer read."""
+OUT_SLICE: Final = 1 << 20
+
+
+class Connection(asyncio.Protocol):
+    """Implements `commands.session.Session`, `node.proposals.Owner` and `node.reads.Reader`."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        self.dispatch = dispatch
+        self.node = dispatch.node
+        self.parser = Parser(dispatch.bulk_max, dispatch.request_max)
+        self.out: list[bytes] = []
+        self.pending = 0
+        self.batch: Batch | None = None
+        self.backlog: deque[Request] = deque()
+        self.stalled = False
+        """Waits for a read round or a Later: requests go to the backlog."""
+        self.later: Later | None = None
+        self.dirty = False
+        """Has output and is on dispatch's list of connections to flush."""
+        self.lost = False
+        self.closing = False
+        self._pauses: set[str] = set()
+        self.id = dispatch.next_id()
+        self.name = b""
+        self.lib_name = b""
+        self.lib_version = b""
+        self.proto = 2
+        self.db_index = 0
+        self.address = self.local_address = ""
+        self.fd = -1
+        self.created = self.last_active = self.node.now_s
+        self.last_row: Command | None = None
+        self.replies = "on"
+        self.no_evict = self.no_touch = self.readonly = False
+
+    # -- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.fd = sock.fileno()
+        self.address = _host_port(transport.get_extra_info("peername"))
+        self.local_address = _host_port(transport.get_extra_info("sockname"))
+        self.transport.set_write_buffer_limits(high=OUT_SLICE)
+        self.dispatch.joined(self, sock)
+
+    def data_received(self, data: bytes) -> None:
+        if self.closing:
+            return
+        parser = self.parser
+        requests = parser.feed(data)
+        if requests:
+            self.dispatch.received(self, requests, len(data))
+        if parser.error is not None:
+            self.dispatch.broken(self, parser.error)
+        if self.out and not self.dirty:
+            self.flush()
+
+    def eof_received(self) -> bool:
+        # A client may half-close after its last request: it still gets the replies it is owed.
+        if self.pending or self.stalled:
+            self.closing = True
+            return True
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = self.closing = True
+        self.out.clear()
+        self.backlog.clear()
+        if self.later is not None:
+            self.later.cancel()
+        self.dispatch.left(self)
+
+    def pause_writing(self) -> None:
+        self.pause("slow reader")
+
+    def resume_writing(self) -> None:
+        self.resume("slow reader")
+
+    # -- back-pressure
+
+    def pause(self, reason: str) -> None:
+        """Stop reading the socket, until every reason to is gone."""
+        if not self._pauses and not self.lost:
+            self.transport.pause_reading()
+        self._pauses.add(reason)
+
+    def resume(self, reason: str) -> None:
+        """One reason to pause is gone."""
+        if reason in self._pauses:
+            self._pauses.remove(reason)
+            if not self._pauses and not self.lost:
+                self.transport.resume_reading()
+
+    # -- replies
+
+    def answer(self, reply: Reply) -> None:
+        """Add a reply to the output, as CLIENT REPLY allows."""
+        if self.replies != "on" and self._silenced():
+            return
+        kind = type(reply)
+        if kind is bytes:
+            size = len(reply)
+            head = replies.BULK_HEADS[size] if size < replies.SHORT else b"$%d\r\n" % size
+            self.out += head, reply, b"\r\n"
+        else:
+            replies.append(self.out, reply, self.proto)
+            if isinstance(reply, ReplyError):
+                self.dispatch.count_error(reply)
+
+    def _silenced(self) -> bool:
+        """CLIENT REPLY OFF and SKIP; SKIP concerns the command after it."""
+        if self.replies == "skip-next":
+            self.replies = "skip"
+            return True
+        if self.replies == "skip":
+            self.replies = "on"
+            return True
+        return True
+
+    def settle(self, reply: Reply) -> None:
+        """A batch's reply (`node.proposals.Owner`)."""
+        self.pending -= 1
+        if reply is replies.OK and self.replies == "on":
+            self.out.append(b"+OK\r\n")
+        else:
+            self.answer(reply)
+        if not self.dirty:
+            self.dirty = True
+            self.dispatch.dirty.append(self)
+
+    def flush(self) -> None:
+        """One write for all replies so far; then close, if that was wanted."""
+        self.dirty = False
+        if self.out:
+            if not self.lost:
+                data = self.out[0] if len(self.out) == 1 else b"".join(self.out)
+                self.node.bytes_out += len(data)
+                self.transport.write(data)
+            self.out.clear()
+        if self.pending < PENDING_MAX:
+            self.resume("pending")
+        if self.closing and not self.pending and not self.stalled and not self.lost:
+            self.transport.close()
+        elif self.backlog and not self.pending and not self.stalled:
+            self.dispatch.resume(self)
+
+    # -- node.reads.Reader
+
+    def backlog_size(self) -> int:
+        return len(self.backlog)
+
+    def may_read(self, requests: int) -> None:
+        if not self.lost:
+            self.dispatch.run_granted(self, requests)
+
+    def may_not_read(self) -> None:
+        if not self.lost:
+            self.dispatch.run_denied(self)
+
+    # -- commands.session.Session
+
+    @property
+    def last_command(self) -> str:
+        return self.last_row.lower_name if self.last_row is not None else "NULL"
+
+    @property
+    def last_write_index(self) -> int:
+        """Index of the newest entry that held a write of this connection; 0 before the first."""
+        return self.batch.index if self.batch is not None else 0
+
+    def select(self, index: int) -> None:
+        self.db_index = index
+
+    def reset(self) -> None:
+        self.name = b""
+        self.proto = 2
+        self.replies = "on"
+        self.no_evict = self.no_touch = self.readonly = False
+        self.select(0)
+
+    def kill(self) -> None:
+        self.closing = True
+        self.out.clear()
+        self.transport.abort()
+
+    def buffer_sizes(self) -> tuple[int, int]:
+        waiting = 0 if self.lost else self.transport.get_write_buffer_size()
+        return self.parser.held, waiting + sum(map(len, self.out))
+
+
+def _host_port(name: object) -> str:
+    if isinstance(name, tuple):
+        host, port = name[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return "?:0"

@@ -1,0 +1,356 @@
+"""Who answers a request: this node alone, the state it holds, or the log.
+
+Works per chunk of requests, not per request: one look at the lease, one look at the clock, one write
+for all replies. Nothing here awaits.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ironkv.commands import write_handlers  # noqa: F401  (fills the table)
+from ironkv.commands.later import Later
+from ironkv.commands.table import TABLE, Args, Command, Route, find
+from ironkv.errors import CommandError, NotAvailable, ReplyError
+from ironkv.keyspace.keyspace import Database, Due
+from ironkv.node.proposals import Proposals, Ride
+from ironkv.resp.parser import Request
+from ironkv.resp.replies import Reply
+from ironkv.server.connection import PENDING_MAX, Connection
+
+if TYPE_CHECKING:
+    from ironkv.commands.session import NodeView
+    from ironkv.node.reads import ReadGate
+
+log = logging.getLogger(__name__)
+
+READ: Final = Route.READ
+WRITE: Final = Route.WRITE
+IN_ORDER: Final = frozenset({"HELLO", "RESET", "QUIT", "CLIENT|REPLY", "WAIT"})
+"""They change how earlier replies would look, or look at them: they wait until those are given."""
+RUN_LEAST: Final = 4
+"""Requests from which on it pays to see whether a chunk is all one command."""
+_name_of: Final = itemgetter(0)
+LOADING: Final = "LOADING Redis is loading the dataset in memory"
+
+
+class Server(Protocol):
+    """What dispatch asks of the node."""
+
+    leading: bool
+    loading: bool
+
+    def may_read(self, connection: Connection) -> bool:
+        """Whether the state is current for this connection's reads, now."""
+
+    def set_read_time(self) -> None:
+        """Let reads see the cluster's present time."""
+
+    def not_leader(self) -> NotAvailable:
+        """What a write is told on a node that does not lead."""
+
+    def no_quorum(self) -> NotAvailable:
+        """What a read is told when nobody confirms that the state is current."""
+
+    def wake(self) -> None:
+        """There is something to propose or a read round to start, at the end of this loop turn."""
+
+
+class Dispatch:
+    """Routes the requests of all connections."""
+
+    def __init__(
+        self,
+        node: NodeView,
+        server: Server,
+        proposals: Proposals,
+        reads: ReadGate,
+        *,
+        bulk_max: int,
+        request_max: int,
+        clients_max: int,
+        proposals_max: int,
+    ) -> None:
+        self.node: Any = node
+        self.server = server
+        self.proposals = proposals
+        self.reads = reads
+        self.bulk_max = bulk_max
+        self.request_max = request_max
+        self.clients_max = clients_max
+        self.proposals_max = proposals_max
+        self.dirty: list[Connection] = []
+        self.connections: dict[int, Connection] = {}
+        self.errors: Counter[str] = Counter()
+        self._held_back: set[Connection] = set()
+        self._last_id = 0
+
+    # -- connections come and go
+
+    def next_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    def joined(self, connection: Connection, sock: socket.socket) -> None:
+        """Take a new connection, unless there are too many."""
+        self.node.connections_received += 1
+        if len(self.connections) >= self.clients_max:
+            self.node.connections_rejected += 1
+            connection.closing = True
+            connection.transport.write(b"-ERR max number of clients reached\r\n")
+            connection.transport.close()
+            return
+        self.connections[connection.id] = connection
+
+    def left(self, connection: Connection) -> None:
+        self.connections.pop(connection.id, None)
+        self._held_back.discard(connection)
+
+    def broken(self, connection: Connection, error: ReplyError) -> None:
+        """The stream is no RESP: say so behind the replies that are owed, then close."""
+        self._say(connection, error)
+        connection.closing = True
+        if not connection.dirty:
+            connection.dirty = True
+            self.dirty.append(connection)
+            self.server.wake()
+
+    def count_error(self, error: ReplyError) -> None:
+        self.errors[str(error).partition(" ")[0]] += 1
+
+    # -- requests
+
+    def received(self, connection: Connection, requests: list[Request], size: int) -> None:
+        """A chunk of requests arrived, `size` bytes."""
+        node = self.node
+        node.commands_processed += len(requests)
+        node.bytes_in += size
+        connection.last_active = node.now_s
+        if connection.backlog or connection.stalled:
+            connection.backlog += requests
+            if len(connection.backlog) > PENDING_MAX:
+                connection.pause("pending")
+            return
+        pending = connection.pending
+        self.run(connection, requests)
+        if connection.pending > pending:
+            self.proposals.weigh(size)
+            if self.proposals.bytes > self.proposals_max:
+                connection.pause("proposals")
+                self._held_back.add(connection)
+            if connection.pending > PENDING_MAX:
+                connection.pause("pending")
+
+    def run(self, connection: Connection, requests: list[Request], readable: bool = False) -> None:
+        """Answer requests, or send them on their way, in order. `readable`: reads may run."""
+        server = self.server
+        if server.loading:
+            self._run_loading(connection, requests)
+            return
+        proposals = self.proposals
+        keyspace = self.node.keyspace
+        database = keyspace.database(connection.db_index)
+        if len(requests) >= RUN_LEAST and self._run_alike(connection, database, requests):
+            return
+        rest = iter(requests)
+        for args in rest:
+            row = TABLE.get(args[0])
+            if row is None or row.subcommands or not row.least <= len(args) <= row.most:
+                try:
+                    row = find(args)
+                except CommandError as error:
+                    self._say(connection, error)
+                    row = None
+                    continue
+            route = row.route
+            if route is READ:
+                if connection.pending:
+                    proposals.ride(Ride(connection, row, args, connection.db_index))
+                    continue
+                if not readable:
+                    readable = server.may_read(connection)
+                    if not readable:
+                        self._stall_for_read(connection, args, rest)
+                        break
+                try:
+                    connection.answer(row.handler(database, args, keyspace.now_ms))
+                except CommandError as error:
+                    connection.answer(error)
+                except Due:
+                    self._read_due(connection, row, args)
+                except Exception as error:
+                    connection.answer(self._crashed(row, error))
+            elif route is WRITE:
+                self._write(connection, row, args)
+            elif connection.pending and row.name in IN_ORDER:
+                connection.backlog.extend((args, *rest))
+                break
+            else:
+                self._answer_local(connection, row, args)
+                if connection.stalled or connection.closing:
+                    connection.backlog.extend(rest)
+                    break
+                database = keyspace.database(connection.db_index)
+        connection.last_row = row
+
+    def _run_alike(self, connection: Connection, database: Database, requests: list[Request]) -> bool:
+        """Answer a pipeline of one READ command in one go, if that is what it is."""
+        first = requests[0]
+        row = TABLE.get(first[0])
+        if row is None or row.run is None or connection.pending or connection.replies != "on":
+            return False
+        names = [*map(_name_of, requests)]
+        if names.count(first[0]) != len(names) or {*map(len, requests)} != {row.arity}:
+            return False
+        if not self.server.may_read(connection):
+            return False
+        connection.last_row = row
+        return row.run(database, requests, connection.out, connection.proto)
+
+    def _write(self, connection: Connection, row: Command, args: Args) -> None:
+        """Gather a write for the log."""
+        if not self.server.leading:
+            self._say(connection, self.server.not_leader())
+            return
+        if row.check is not None:
+            try:
+                row.check(args)
+            except CommandError as error:
+                self._say(connection, error)
+                return
+        args[0] = row.wire_name
+        proposals = self.proposals
+        if not proposals.waiting:
+            self.server.wake()
+        proposals.write(connection, args, connection.db_index)
+
+    def _say(self, connection: Connection, reply: Reply) -> None:
+        """Answer what is known already: at once, or behind the replies that are still owed."""
+        if connection.pending:
+            self.proposals.ride(Ride(connection, None, reply))
+        else:
+            connection.answer(reply)
+
+    def _answer_local(self, connection: Connection, row: Command, args: Args) -> None:
+        try:
+            reply = row.handler(connection, args)
+        except CommandError as error:
+            reply = error
+        except Exception as error:
+            reply = self._crashed(row, error)
+        if isinstance(reply, Later):
+            self._stall_for_later(connection, reply)
+        else:
+            self._say(connection, reply)
+
+    def _crashed(self, row: Command, error: Exception) -> CommandError:
+        log.error("command %s failed", row.lower_name, exc_info=error)
+        return CommandError("ERR internal error, see the node's log")
+
+    def answer_ride(self, ride: Ride, applied: bool) -> Reply:
+        """Answer what rode behind writes; `applied` False: those writes were not applied."""
+        row = ride.row
+        if row is None:
+            return ride.args
+        if not applied:
+            return self.server.no_quorum()
+        keyspace = self.node.keyspace
+        try:
+            return row.handler(keyspace.database(ride.database), ride.args, keyspace.now_ms)
+        except CommandError as error:
+            return error
+        except Exception as error:
+            return self._crashed(row, error)
+
+    def _read_due(self, connection: Connection, row: Command, args: Args) -> None:
+        """A read met a key whose deadline has come: log that first, then read."""
+        ride = Ride(connection, row, args, connection.db_index)
+        if self.server.leading:
+            self.proposals.tick_and_ride(ride)
+            self.server.wake()
+        else:  # the leader has not logged it yet, so for this index the key is alive
+            keyspace = self.node.keyspace
+            keyspace.now_ms = keyspace.stamp_ms
+            connection.answer(self.answer_ride(ride, True))
+
+    def _run_loading(self, connection: Connection, requests: list[Request]) -> None:
+        """While the log is replayed only commands that do without the state are served."""
+        for args in requests:
+            try:
+                row = find(args)
+            except CommandError as error:
+                connection.answer(error)
+                continue
+            if row.route is Route.LOCAL and "loading" in row.flags:
+                self._answer_local(connection, row, args)
+            else:
+                connection.answer(NotAvailable(LOADING))
+
+    # -- standing still
+
+    def _stall_for_read(self, connection: Connection, args: Args, rest: Iterator[Request]) -> None:
+        connection.backlog.append(args)
+        connection.backlog.extend(rest)
+        connection.stalled = True
+        self.reads.wait(connection)
+        self.server.wake()
+
+    def run_granted(self, connection: Connection, requests: int) -> None:
+        """Its read round was granted: the first `requests` of its backlog may read."""
+        backlog = connection.backlog
+        connection.stalled = False
+        ready = [backlog.popleft() for _ in range(min(requests, len(backlog)))]
+        self.server.set_read_time()
+        self.run(connection, ready, readable=True)
+        self._to_flush(connection)
+
+    def run_denied(self, connection: Connection) -> None:
+        """Its read round failed: the reads at the head of its backlog are refused."""
+        connection.stalled = False
+        connection.backlog.popleft()
+        connection.answer(self.server.no_quorum())
+        self._to_flush(connection)
+
+    def _stall_for_later(self, connection: Connection, later: Later) -> None:
+        def arrived(reply: Reply) -> None:
+            connection.stalled = False
+            connection.later = None
+            if not connection.lost:
+                connection.answer(reply)
+                self._to_flush(connection)
+                self.server.wake()
+
+        connection.stalled = True
+        connection.later = later
+        later.then(arrived)
+
+    def resume(self, connection: Connection) -> None:
+        """Nothing stands in front of its backlog any more."""
+        requests = list(connection.backlog)
+        connection.backlog.clear()
+        self.run(connection, requests)
+        self._to_flush(connection)
+        self.server.wake()
+
+    def _to_flush(self, connection: Connection) -> None:
+        if not connection.dirty:
+            connection.dirty = True
+            self.dirty.append(connection)
+
+    # -- output
+
+    def flush(self) -> None:
+        """Send what was settled, each connection's replies in one write."""
+        while self.dirty:
+            dirty, self.dirty = self.dirty, []
+            for connection in dirty:
+                connection.flush()
+        if self._held_back and self.proposals.bytes <= self.proposals_max // 2:
+            held_back, self._held_back = self._held_back, set()
+            for connection in held_back:
+                connection.resume("proposals")

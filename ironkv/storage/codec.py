@@ -1,0 +1,90 @@
+"""Records of the journal: versioned, checksummed, entries chained to the one before.
+
+    entry  = crc u32 | format u8 | kind u8 | term u64 | data          (little-endian)
+    hard   = crc u32 | format u8 | term u64 | commit u64 | voted_for utf-8
+
+An entry's crc covers its own record and index, seeded with the crc of the entry before it: a record
+that is flipped, swapped, missing or left over from another log does not verify. LMDB checks nothing.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final, TypeAlias
+from zlib import crc32
+
+from ironkv.errors import Fault
+from ironkv.raft.messages import Entry, EntryKind
+
+FORMAT: Final = 1
+Buffer: TypeAlias = bytes | memoryview
+_CRC: Final = Struct("<I")
+_ENTRY: Final = Struct("<BBQ")
+_HARD: Final = Struct("<BQQ")
+_INDEX: Final = Struct(">Q")
+_HEAD: Final = _CRC.size + _ENTRY.size
+
+
+def key_of(index: int) -> bytes:
+    """Big-endian, so that LMDB's order is the log's."""
+    return _INDEX.pack(index)
+
+
+def index_of(key: bytes) -> int:
+    index: int = _INDEX.unpack(key)[0]
+    return index
+
+
+def encode_entry(entry: Entry, chain: int) -> tuple[bytes, int]:
+    """(record, its crc); `chain` is the crc of the entry before, 0 for the first."""
+    head = _ENTRY.pack(FORMAT, entry.kind, entry.term)
+    crc = crc32(entry.data, crc32(head, crc32(key_of(entry.index), chain)))
+    return b"".join((_CRC.pack(crc), head, entry.data)), crc
+
+
+def decode_entry(index: int, record: bytes) -> Entry:
+    """The entry, unverified (see `verify_entry`). Raises Fault on another format."""
+    version, kind, term = _ENTRY.unpack_from(record, _CRC.size)
+    if version != FORMAT:
+        raise Fault(f"journal entry {index} has format {version}, this ironkv reads {FORMAT}")
+    return Entry(index, term, EntryKind(kind), record[_HEAD:])
+
+
+def crc_of(record: Buffer) -> int:
+    """The crc a record claims."""
+    crc: int = _CRC.unpack_from(record)[0]
+    return crc
+
+
+def term_of(record: Buffer) -> int:
+    """The term of an entry's record."""
+    term: int = _ENTRY.unpack_from(record, _CRC.size)[2]
+    return term
+
+
+def verify_entry(index: int, record: bytes, chain: int) -> int:
+    """The record's crc, when it is right behind `chain`. Raises Fault."""
+    if len(record) >= _HEAD:
+        crc = crc32(memoryview(record)[_CRC.size :], crc32(key_of(index), chain))
+        if crc == crc_of(record):
+            return crc
+    raise Fault(
+        f"journal entry {index} is damaged (checksum). Nothing was changed. If the other nodes are well, "
+        "move this node's data directory away and start it empty: it fetches everything from them"
+    )
+
+
+def encode_hard(term: int, voted_for: str | None, commit: int) -> bytes:
+    body = _HARD.pack(FORMAT, term, commit) + (voted_for or "").encode()
+    return _CRC.pack(crc32(body)) + body
+
+
+def decode_hard(record: bytes) -> tuple[int, str | None, int]:
+    """(term, voted_for, commit). Raises Fault."""
+    body = record[_CRC.size :]
+    if len(record) < _CRC.size + _HARD.size or crc32(body) != crc_of(record):
+        raise Fault("the journal's record of term and vote is damaged: this node must not vote any more")
+    version, term, commit = _HARD.unpack_from(body)
+    if version != FORMAT:
+        raise Fault(f"the journal has format {version}, this ironkv reads {FORMAT}")
+    return term, body[_HARD.size :].decode() or None, commit

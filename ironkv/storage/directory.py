@@ -1,0 +1,83 @@
+"""The data directory: one process at a time, one node and one cluster for its whole life.
+
+DIR/LOCK       held (flock) by the process that uses the directory
+DIR/identity   JSON: format, node, cluster; written once, before anything else
+DIR/journal/   the LMDB environment of the log
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Final
+
+from ironkv.errors import Fault
+
+FORMAT: Final = 1
+
+
+class DataDirectory:
+    """A locked data directory. Raises Fault when it is in use or belongs to another node or cluster."""
+
+    def __init__(self, path: Path, node_id: str, cluster: str) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(path / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise Fault(f"data directory {path}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise Fault(f"data directory {path} is in use by another process") from error
+        try:
+            self._identify(node_id, cluster)
+        except BaseException:
+            self.close()
+            raise
+
+    def _identify(self, node_id: str, cluster: str) -> None:
+        file = self.path / "identity"
+        mine = {"format": FORMAT, "node": node_id, "cluster": cluster}
+        try:
+            found = json.loads(file.read_bytes())
+        except FileNotFoundError:
+            if (self.path / "journal").exists():
+                raise Fault(f"data directory {self.path} holds a journal but no identity file") from None
+            _write_durably(file, json.dumps(mine).encode() + b"\n")
+            return
+        except ValueError as error:
+            raise Fault(f"{file} cannot be read: {error}") from error
+        for key, value in mine.items():
+            if found.get(key) != value:
+                raise Fault(
+                    f"data directory {self.path} belongs to {key} {found.get(key)!r}, this is {key} {value!r}"
+                )
+
+    def close(self) -> None:
+        """Let another process use the directory."""
+        os.close(self._lock)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable: fsync of a file does not cover its name."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_durably(file: Path, data: bytes) -> None:
+    """Write beside, fsync, rename: after a crash the file is whole or not there."""
+    beside = file.with_name(file.name + ".new")
+    with beside.open("wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+    beside.rename(file)
+    sync_directory(file.parent)
+    sync_directory(file.parent.parent)

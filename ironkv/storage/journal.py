@@ -1,0 +1,220 @@
+"""The journal: what this node has promised, on disk.
+
+Tables      entries   index, u64 big-endian  →  record(kind, term, data)      (storage.codec)
+            node      b"hard"                →  record(term, voted_for, commit hint)
+
+Always true between writes
+    J1  entries run without a gap from first_index to last_index
+    J2  terms never fall along the log, and none exceeds hard.term
+    J3  once write() returns, term, vote and entries are on disk together; or it raised Fault and the
+        node stops
+    J4  an entry at or below the commit index is never replaced (the Raft core sees to it)
+    J5  no write follows a failed one: pages an fsync lost may be reported clean the next time
+
+One thread writes (`JournalWriter`); any thread reads, in transactions that end before they return.
+Never writemap, metasync=False or sync=False: https://lmdb.readthedocs.io/ , docs/decisions/.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import lmdb
+
+from ironkv.errors import Fault
+from ironkv.raft.messages import Entry, Persist
+from ironkv.storage import codec
+from ironkv.storage.directory import sync_directory
+
+log = logging.getLogger(__name__)
+
+_HARD = b"hard"
+
+
+class Journal:
+    """The durable log of one node. Raises Fault at open when what is there does not verify."""
+
+    def __init__(self, path: Path, map_size: int = 64 << 30) -> None:
+        self.path = path
+        try:
+            self._env = lmdb.open(
+                str(path), map_size=map_size, max_dbs=2, subdir=True, max_spare_txns=4, max_readers=126
+            )
+            self._env.reader_check()
+            self._entries = self._env.open_db(b"entries")
+            self._node = self._env.open_db(b"node")
+        except lmdb.Error as error:
+            raise Fault(f"journal {path} cannot be opened: {error}") from error
+        sync_directory(path)
+        sync_directory(path.parent)
+        self._failed = False
+        self.writes = 0
+        self.last_write_ms = 0.0
+        self.term_now = self.commit = 0
+        self.voted_for: str | None = None
+        self._read_bounds()
+
+    def _read_bounds(self) -> None:
+        """Take term, vote and the ends of the log from disk."""
+        with self._env.begin() as txn:
+            hard = txn.get(_HARD, db=self._node)
+            if hard is not None:
+                self.term_now, self.voted_for, self.commit = codec.decode_hard(hard)
+            cursor = txn.cursor(self._entries)
+            self.first_index = codec.index_of(cursor.key()) if cursor.first() else 1
+            self.last_index = codec.index_of(cursor.key()) if cursor.last() else 0
+            self._chain = codec.crc_of(cursor.value()) if self.last_index else 0
+
+    # -- reading (the Raft core's `Stored`)
+
+    def term(self, index: int) -> int:
+        """The term of entry `index`; 0 for index 0. Raises KeyError when it is not held."""
+        if index == 0:
+            return 0
+        with self._env.begin(db=self._entries, buffers=True) as txn:
+            record = txn.get(codec.key_of(index))
+            if record is None:
+                raise KeyError(index)
+            return codec.term_of(record)
+
+    def entries(self, low: int, high: int, most_bytes: int) -> list[Entry]:
+        """Entries low … high, fewer when they exceed `most_bytes`, at least one. Verified as read."""
+        found: list[Entry] = []
+        size = 0
+        for entry in self._scan(low):
+            size += len(entry.data)
+            if entry.index > high or (found and size > most_bytes):
+                break
+            found.append(entry)
+        return found
+
+    def replay(self) -> Iterator[Entry]:
+        """All entries from the first on, each verified, read in short transactions."""
+        index = self.first_index
+        while index <= self.last_index:
+            for entry in self.entries(index, self.last_index, 4 << 20):
+                yield entry
+                index = entry.index + 1
+
+    def _scan(self, low: int) -> Iterator[Entry]:
+        with self._env.begin(db=self._entries) as txn:
+            chain = 0
+            if low > self.first_index:
+                before = txn.get(codec.key_of(low - 1))
+                if before is None:
+                    raise Fault(f"journal entry {low - 1} is missing")
+                chain = codec.crc_of(before)
+            cursor = txn.cursor()
+            if not cursor.set_range(codec.key_of(low)):
+                return
+            index = low
+            for key, record in cursor:
+                if codec.index_of(key) != index:
+                    raise Fault(f"journal entry {index} is missing")
+                chain = codec.verify_entry(index, record, chain)
+                yield codec.decode_entry(index, record)
+                index += 1
+
+    def view(self) -> dict[str, int | float]:
+        """Sizes for INFO."""
+        info, page = self._env.info(), self._env.stat()["psize"]
+        return {
+            "bytes_used": (info["last_pgno"] + 1) * page,
+            "bytes_mapped": info["map_size"],
+            "first_index": self.first_index,
+            "last_index": self.last_index,
+            "writes": self.writes,
+            "last_write_ms": round(self.last_write_ms, 3),
+        }
+
+    # -- writing
+
+    def write(self, persist: Persist) -> None:
+        """One transaction, on disk when this returns. Raises Fault; then never write again (J5)."""
+        if self._failed:
+            raise Fault("the journal failed before: no write may follow")
+        started = time.perf_counter()
+        try:
+            with self._env.begin(write=True) as txn:
+                self._put(txn, persist)
+        except lmdb.Error as error:
+            self._failed = True
+            raise Fault(self._explain(error)) from error
+        except BaseException:
+            self._failed = True
+            raise
+        self.writes += 1
+        self.last_write_ms = (time.perf_counter() - started) * 1000.0
+
+    def _put(self, txn: lmdb.Transaction, persist: Persist) -> None:
+        hard = codec.encode_hard(persist.term, persist.voted_for, persist.commit)
+        txn.put(_HARD, hard, db=self._node)
+        if not persist.entries:
+            return
+        first = persist.entries[0].index
+        if first > self.last_index + 1 or first < self.first_index:
+            raise Fault(f"entries from {first} do not join the journal, which ends at {self.last_index}")
+        if first <= self.last_index:
+            self._truncate(txn, first)
+        chain = self._chain
+        for entry in persist.entries:
+            record, chain = codec.encode_entry(entry, chain)
+            txn.put(codec.key_of(entry.index), record, db=self._entries, append=True)
+        self._chain = chain
+        self.last_index = persist.entries[-1].index
+
+    def _truncate(self, txn: lmdb.Transaction, first: int) -> None:
+        """Drop a conflicting tail; it was never committed (J4)."""
+        for index in range(first, self.last_index + 1):
+            txn.delete(codec.key_of(index), db=self._entries)
+        before = txn.get(codec.key_of(first - 1), db=self._entries)
+        self._chain = codec.crc_of(before) if before is not None else 0
+        self.last_index = first - 1
+
+    def _explain(self, error: lmdb.Error) -> str:
+        if isinstance(error, lmdb.MapFullError):
+            return f"journal {self.path} has reached its map size: raise journal.map_size and start again"
+        space = os.statvfs(self.path)
+        if space.f_bavail * space.f_frsize < 1 << 20:
+            return f"the disk under {self.path} is full: make room and start again ({error})"
+        return f"journal {self.path} could not be written: {error}. Check the disk before starting again"
+
+    def close(self) -> None:
+        self._env.close()
+
+
+class JournalWriter:
+    """The thread that owns every write transaction. One write is under way at a time."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._orders: queue.SimpleQueue[tuple[Persist, Callable[[BaseException | None], None]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
+        self._thread.start()
+
+    def write(self, persist: Persist, done: Callable[[BaseException | None], None]) -> None:
+        """Queue a write. `done` is called in the journal's thread, with what went wrong or None."""
+        self._orders.put((persist, done))
+
+    def _work(self) -> None:
+        while (order := self._orders.get()) is not None:
+            persist, done = order
+            try:
+                self._journal.write(persist)
+            except BaseException as error:
+                done(error)
+            else:
+                done(None)
+
+    def close(self) -> None:
+        """Finish what is queued, then end the thread."""
+        self._orders.put(None)
+        self._thread.join()
