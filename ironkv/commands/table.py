@@ -137,6 +137,20 @@ class Command:
         self.run: RunHandler | None = None
         """READ: answers a run of such requests at once (see `run_of`)."""
 
+    @property
+    def acl_categories(self) -> frozenset[str]:
+        """All its ACL categories, without `@`. https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/"""
+        found = set(self.flags & {"write", "admin", "pubsub", "blocking"})
+        found.add("fast" if "fast" in self.flags else "slow")
+        if "admin" in self.flags:
+            found.add("dangerous")
+        if not self.subcommands:  # a container is of its subcommands' kinds, not of its own
+            found |= {_GROUP_CATEGORIES[self.group]} if self.group in _GROUP_CATEGORIES else set()
+        found |= {name for name in self.categories if name[0] != "-"}
+        if "readonly" in self.flags and "scripting" not in found:
+            found.add("read")
+        return frozenset(found - {name[1:] for name in self.categories if name[0] == "-"})
+
     def wrong_arity(self) -> CommandError:
         return CommandError(f"ERR wrong number of arguments for '{self.lower_name}' command")
 
