@@ -16,7 +16,7 @@ from ironkv.errors import Fault, NotAvailable
 from ironkv.raft import messages as raft_messages
 from ironkv.raft.config import HardState, RaftConfig
 from ironkv.raft.core import RaftCore
-from ironkv.raft.messages import Append, Entry, EntryKind, Message, Role
+from ironkv.raft.messages import Append, Entry, EntryKind, Mark, Message, Role
 from tests.sim import describe
 from tests.sim.disk import Disk
 
@@ -189,11 +189,13 @@ class World:
         shape = getattr(raft_messages, kind)
         for field in fields(shape):
             word = given.get(field.name, "0")
-            values[field.name] = (
-                word if field.name in ("sender", "to") else int(word) if word != "none" else None
-            )
-        if shape is Append:
-            values["entries"] = ()
+            if field.name == "entries":
+                names = [name.split(".") for name in word.split(",") if name != "0"]
+                values["entries"] = tuple(Entry(int(i), int(t), EntryKind.BATCH, b"new") for i, t in names)
+            elif field.name in ("sender", "to"):
+                values[field.name] = word
+            else:
+                values[field.name] = int(word) if word != "none" else None
         self.network.append(shape(**values))
         self.do_settle()
 
@@ -264,6 +266,12 @@ class World:
         if what != "hold" and node.disk.writing is not None:
             self._finish_write(node)
             self._collect()
+
+    def do_report(self, number: str, *words: str) -> None:
+        """report 1 serial=3 term=1 last_index=2: a report of a write that may never have been."""
+        given = {name: int(value) for name, value in (word.split("=") for word in words)}
+        self.core(number).persisted(Mark(**given), self.now)
+        self._collect()
 
     # -- time -------------------------------------------------------------------------------------
 
