@@ -29,8 +29,8 @@ _is_hexadecimal = re.compile(
     rb"[+-]?0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)(?:[pP][+-]?\d+)?\Z"
 ).match
 _is_infinity = re.compile(rb"[+-]?inf(?:inity)?\Z", re.I).match
-_has_digit_but_zero = re.compile(rb"[+-]?(?:0[xX])?[0.]*[1-9a-fA-F]").match
-_is_cursor = re.compile(rb"[+-]?\d+\Z").match
+_has_digit_but_zero = re.compile(rb"[+-]?(?:0[xX][0.]*[1-9a-fA-F]|[0.]*[1-9])").match
+_is_cursor = re.compile(rb"([+-]?)0*(\d{1,20})\Z").match
 
 
 def integer(text: bytes) -> int:
@@ -91,14 +91,14 @@ def _was_out_of_range(text: bytes, value: float) -> bool:
 
 
 def cursor(text: bytes) -> int:
-    """A SCAN cursor: whatever strtoul reads into 64 bits."""
-    if _is_cursor(text) and len(text) <= _INT64_TEXT_MOST + 1:
-        value = int(text)
-        if abs(value) <= UINT64_MAX:
-            return value & UINT64_MAX
+    """A SCAN cursor: whatever strtoul reads into 64 bits. Raises CommandError."""
     if not text:
         return 0
-    raise CommandError("ERR invalid cursor")
+    match = _is_cursor(text)
+    number = int(match[2]) if match else -1
+    if match is None or number > UINT64_MAX:
+        raise CommandError("ERR invalid cursor")
+    return -number & UINT64_MAX if match[1] == b"-" else number
 
 
 def next_word(words: Iterator[bytes]) -> bytes:

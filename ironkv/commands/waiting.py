@@ -19,7 +19,7 @@ from ironkv.resp.replies import Reply
     complexity="O(1)",
     summary="Blocks until the asynchronous replication of all preceding write commands sent by the "
     "connection is completed.",
-    categories="connection slow blocking",
+    categories="connection -keyspace",
 )
 def wait(session: Session, args: Args) -> Reply:
     """WAIT numreplicas timeout: followers that hold this connection's writes durably.

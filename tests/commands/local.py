@@ -88,6 +88,8 @@ def _select(local: Local, args: list[bytes]) -> Reply:
 
 
 def _lpush(local: Local, args: list[bytes]) -> Reply:
+    if len(args) < 3:
+        raise CommandError("ERR wrong number of arguments for 'lpush' command")
     items: Any = local.db.find(args[1])
     if items is None:
         local.db.set(args[1], items := StandInList())
