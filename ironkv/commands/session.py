@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ironkv.commands.later import Later
 from ironkv.keyspace.keyspace import Keyspace
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ class Session(Protocol):
     created: float
     """Seconds on the node's monotonic clock (`NodeView.monotonic`)."""
     last_active: float
-    last_command: str
-    """As CLIENT LIST shows it: `get`, `client|list`, or `NULL` before the first."""
     replies: str
     """CLIENT REPLY: `on`, `off`, `skip` (leave out the next reply) or `skip-next`."""
     no_evict: bool
@@ -41,7 +40,17 @@ class Session(Protocol):
     """READONLY: reads may be local and stale, as in Redis Cluster."""
     closing: bool
     """Set it to close the connection once the replies so far are sent."""
-    node: NodeView
+
+    @property
+    def last_command(self) -> str:
+        """As CLIENT LIST shows it: `get`, `client|list`, or `NULL` before the first."""
+
+    @property
+    def node(self) -> NodeView: ...
+
+    @property
+    def last_write_index(self) -> int:
+        """Index of the newest entry that held a write of this connection; 0 before the first."""
 
     def select(self, index: int) -> None:
         """Use database `index`, which exists."""
@@ -61,7 +70,6 @@ class NodeView(Protocol):
 
     settings: Settings
     keyspace: Keyspace
-    sessions: Mapping[int, Session]
     run_id: str
     """40 hex digits, new at every start."""
     config_file: str
@@ -70,8 +78,17 @@ class NodeView(Protocol):
     connections_rejected: int
     bytes_in: int
     bytes_out: int
-    errors: Mapping[str, int]
-    """Error replies by code, for INFO errorstats."""
+
+    @property
+    def sessions(self) -> Mapping[int, Session]:
+        """Connections by id."""
+
+    @property
+    def errors(self) -> Mapping[str, int]:
+        """Error replies by code, for INFO errorstats."""
+
+    def wait_replicas(self, index: int, replicas: int, timeout_ms: int) -> int | Later:
+        """How many followers hold entry `index` durably, once that is `replicas` or time is up."""
 
     def monotonic(self) -> float:
         """Seconds, for ages and idle times."""
