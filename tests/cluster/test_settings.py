@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ironkv.tools.client import Client
+from ironkv.tools.client import Client, ErrorReply
 from ironkv.tools.cluster import free_ports, node_file, surroundings, wait_for
 
 
@@ -94,7 +94,7 @@ def test_flags_alone_start_one_durable_node(tmp_path: Path) -> None:
             stderr=subprocess.DEVNULL,
         )
         try:
-            wait_for(lambda: _answers(port), "it answers")
+            wait_for(lambda: _answers(port, "EXISTS", "key"), "it serves reads")
             with Client("127.0.0.1", port) as client:
                 assert client.call("GET", "key") == wanted
                 assert client.call("SET", "key", "kept") == "OK"
@@ -104,9 +104,10 @@ def test_flags_alone_start_one_durable_node(tmp_path: Path) -> None:
     assert (tmp_path / "somewhere").is_dir()
 
 
-def _answers(port: int) -> bool:
+def _answers(port: int, *command: str) -> bool:
     try:
         with Client("127.0.0.1", port) as client:
-            return client.call("PING") == "PONG"
-    except OSError:
+            client.call(*(command or ("PING",)))
+    except (OSError, ErrorReply):
         return False
+    return True
