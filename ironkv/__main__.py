@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import resource
 import sys
 
 import uvloop
@@ -29,7 +30,20 @@ def main() -> None:
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    _allow_files(settings.limits.maxclients + 128)
     sys.exit(_serve(settings))
+
+
+def _allow_files(wanted: int) -> None:
+    """Raise the limit on open files to what the clients need, as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or wanted <= hard:
+        most = wanted
+    else:
+        most = hard
+        logging.warning("open files are limited to %d, limits.maxclients wants %d", hard, wanted)
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _serve(settings: Settings) -> int:
@@ -38,6 +52,9 @@ def _serve(settings: Settings) -> int:
     # A full collection walks every container of the state and would stop the loop for hundreds of
     # milliseconds. Young garbage is still collected; what this code allocates for long holds no cycles.
     gc.freeze()
+    # The journal's thread needs the interpreter for microseconds at a time; by default it would wait
+    # up to 5 ms for it, several times per write.
+    sys.setswitchinterval(0.0002)
     gc.set_threshold(50_000, 50, 1_000_000)
     try:
         node = Node(settings)

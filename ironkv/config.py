@@ -1,33 +1,38 @@
 """Settings: what may be set, what is allowed, and where a value comes from.
 
-Flags beat environment (`IRONKV_SECTION_KEY`, and `IRONKV_LOG` for the log level) beat the file given by
-`--config` beat the defaults below. `config/default.toml` lists every key with its default.
-A wrong setting is refused before anything is opened, naming the key and what is allowed.
+Flags beat the environment (`IRONKV_SECTION_KEY`, and `IRONKV_LOG` for log.level) beats the file given by
+`--config` beats the defaults below, which `config/default.toml` lists. A wrong setting is refused before
+anything is opened: the message names the key, the value, where it came from and what is allowed.
+
+A setting is called `section.key` here and in messages.
 """
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple, NoReturn, get_args, get_origin
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic.fields import FieldInfo
 
 from ironkv import __version__
 from ironkv.errors import IronKVError
+
+Tree = dict[str, Any]
+"""Sections and their keys, as TOML gives them."""
+
+
+class ConfigError(IronKVError):
+    """A setting that cannot be used."""
+
+
+# -- values
 
 _UNITS: Final = {
     "": 1,
@@ -39,109 +44,131 @@ _UNITS: Final = {
     "g": 10**9,
     "gb": 1 << 30,
 }
-
-
-class ConfigError(IronKVError):
-    """A setting that cannot be used. The message names the key, the value, its source, what is allowed."""
+_size_of = re.compile(r"(\d{1,18})\s*([a-z]*)", re.ASCII).fullmatch
 
 
 def parse_size(value: object) -> object:
-    """Bytes, from a number or from Redis's spelling: `512mb`, `1gb`, `64k`."""
+    """Bytes, from a number or from Redis's spelling: `512mb`, `1gb`, `64k` (which is 64,000)."""
     if isinstance(value, str):
-        match = re.fullmatch(r"(\d+)\s*([a-z]*)", value.strip().lower())
+        match = _size_of(value.strip().lower())
         if match is None or match[2] not in _UNITS:
-            raise ValueError("a size such as 1024, 64kb, 512mb or 1gb")
+            raise ValueError
         return int(match[1]) * _UNITS[match[2]]
+    return _no_bool(value)
+
+
+def _no_bool(value: object) -> object:
+    # To pydantic, as to Python, `true` is a 1.
+    if isinstance(value, bool):
+        raise ValueError
     return value
 
 
-Size = Annotated[int, BeforeValidator(parse_size)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+class Allowed(NamedTuple):
+    """What a setting may be, where its type does not say it well."""
+
+    text: str
+
+
+_SIZE: Final = BeforeValidator(parse_size)
+Size = Annotated[int, _SIZE]
+Count = Annotated[int, BeforeValidator(_no_bool)]
+Port = Annotated[Count, Field(ge=1, le=65535)]
+Name = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
+    Allowed("1 to 64 letters, digits, `.`, `_` or `-`, a letter or digit first"),
+]
+Text = Annotated[str, Field(min_length=1), Allowed("a text that is not empty")]
+
+
+# -- sections
 
 
 class Section(BaseModel):
-    """A table of the file: unknown keys are refused, and changes (CONFIG SET) checked like the rest."""
+    """A table of the file: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
 class NodeSection(Section):
     id: Name = "node1"
-    data_dir: Annotated[str, Field(min_length=1)] = "data/node1"
+    data_dir: Text = "data/node1"
 
 
 class ServerSection(Section):
-    bind: str = "127.0.0.1"
+    bind: Text = "127.0.0.1"
     port: Port = 6379
-    on_follower_write: Literal["reject"] = "reject"
-    timeout: Annotated[int, Field(ge=0)] = 0
-    tcp_keepalive: Annotated[int, Field(ge=0)] = 300
+    on_follower_write: Annotated[
+        Literal["reject"], Allowed('"reject" ("forward" and "redirect" arrive with a later version)')
+    ] = "reject"
+    timeout: Annotated[Count, Field(ge=0, le=2**31 - 1)] = 0
+    tcp_keepalive: Annotated[Count, Field(ge=0, le=2**31 - 1)] = 300
 
 
 class Member(Section):
     """One node of the cluster, as every node knows it."""
 
     id: Name
-    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    host: Text = "127.0.0.1"
     port: Port
     cluster_port: Port
 
 
 class ClusterSection(Section):
-    enabled: bool = False
+    enabled: Annotated[bool, Allowed("true or false")] = False
     name: Name = "ironkv"
     port: Port = 6380
-    nodes: list[Member] = []
-
-    @field_validator("nodes")
-    @classmethod
-    def _distinct(cls, nodes: list[Member]) -> list[Member]:
-        ids = [node.id for node in nodes]
-        if len(set(ids)) != len(ids):
-            raise ValueError("every node's id once")
-        ports = [(node.host, port) for node in nodes for port in (node.port, node.cluster_port)]
-        if len(set(ports)) != len(ports):
-            raise ValueError("no port of a host twice")
-        return nodes
+    nodes: Annotated[list[Member], Allowed("one [[cluster.nodes]] table per node")] = []
 
 
 class RaftSection(Section):
-    heartbeat_ms: Annotated[int, Field(ge=5, le=10_000)] = 50
-    election_timeout_ms: Annotated[int, Field(ge=20, le=60_000)] = 300
+    heartbeat_ms: Annotated[Count, Field(ge=5, le=10_000)] = 50
+    election_timeout_ms: Annotated[Count, Field(ge=20, le=60_000)] = 300
     reads: Literal["lease", "quorum", "local"] = "lease"
-
-    @model_validator(mode="after")
-    def _beats(self) -> RaftSection:
-        if self.election_timeout_ms < 2 * self.heartbeat_ms:
-            raise ValueError(
-                f"election_timeout_ms ({self.election_timeout_ms}) at least twice "
-                f"heartbeat_ms ({self.heartbeat_ms})"
-            )
-        return self
 
 
 class LimitsSection(Section):
-    maxclients: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    maxclients: Annotated[Count, Field(ge=1, le=1_000_000)] = 10_000
     proto_max_bulk_len: Annotated[Size, Field(ge=1 << 20, le=512 << 20)] = 512 << 20
     client_query_buffer_limit: Annotated[Size, Field(ge=1 << 20, le=1 << 30)] = 1 << 30
+    client_output_buffer_limit: Annotated[Size, Field(ge=0, le=1 << 40)] = 0
     max_proposal_bytes: Annotated[Size, Field(ge=1 << 20, le=1 << 30)] = 64 << 20
 
 
 class JournalSection(Section):
     map_size: Annotated[Size, Field(ge=1 << 20, le=1 << 46)] = 64 << 30
+    sync: Annotated[Literal["always"], Allowed('"always": no write is acknowledged that is not on disk')] = (
+        "always"
+    )
 
 
 class LogSection(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
 
 
-class Settings(BaseSettings):
+LIVE: Final = frozenset(
+    {
+        "server.timeout",
+        "server.tcp_keepalive",
+        "limits.maxclients",
+        "limits.proto_max_bulk_len",
+        "limits.client_query_buffer_limit",
+        "limits.client_output_buffer_limit",
+        "limits.max_proposal_bytes",
+        "log.level",
+    }
+)
+"""Settings that may change while the node runs (CONFIG SET). What they change, each part of the node
+has registered with `NodeView.on_setting`."""
+
+
+class Settings(BaseModel):
     """All settings of one node."""
 
-    model_config = SettingsConfigDict(
-        extra="forbid", env_prefix="IRONKV_", env_nested_delimiter="_", env_nested_max_split=1
-    )
+    model_config = ConfigDict(extra="forbid")
+
     node: NodeSection = NodeSection()
     server: ServerSection = ServerSection()
     cluster: ClusterSection = ClusterSection()
@@ -150,138 +177,185 @@ class Settings(BaseSettings):
     journal: JournalSection = JournalSection()
     log: LogSection = LogSection()
 
-    _config_file: str = ""
+    _config_file: str = PrivateAttr("")
 
     @property
     def config_file(self) -> str:
         """The file given by --config; empty without one."""
         return self._config_file
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # The layers are put together in `load`, which must know each value's source for its messages.
-        return (init_settings,)
+    def value(self, key: str) -> Any:
+        """The value of the setting `section.key`."""
+        section, _, name = key.partition(".")
+        return getattr(getattr(self, section), name)
 
-    @model_validator(mode="after")
-    def _belongs(self) -> Settings:
-        if not self.cluster.enabled:
-            return self
-        members = {member.id: member for member in self.cluster.nodes}
-        if self.node.id not in members:
-            raise ValueError(
-                f"node.id: one of the cluster's nodes ({', '.join(members) or 'there are none'})"
-            )
-        me = members[self.node.id]
-        for key, mine, theirs in (
-            ("server.port", self.server.port, me.port),
-            ("cluster.port", self.cluster.port, me.cluster_port),
-        ):
-            if mine != theirs:
-                raise ValueError(f"{key}: {theirs}, as cluster.nodes says of {self.node.id}, not {mine}")
-        return self
+    def change(self, changes: Mapping[str, object], source: str = "CONFIG SET") -> None:
+        """Change settings that may change while running: all of them or, with a ConfigError, none."""
+        for key in changes:
+            if key not in LIVE:
+                raise ConfigError(f"{key}: cannot be changed while the node runs")
+        tree = self.model_dump()
+        layer = _nest(changes)
+        _merge(tree, layer)
+        changed = _validate(tree, [Layer(layer, dict.fromkeys(changes, source))])
+        for key in changes:
+            section, _, name = key.partition(".")
+            setattr(getattr(self, section), name, changed.value(key))
 
 
-def well_known_nodes() -> list[dict[str, Any]]:
-    """The three local nodes that `--cluster` without a file means."""
-    return [
-        {"id": f"node{n}", "host": "127.0.0.1", "port": 6377 + 2 * n, "cluster_port": 6378 + 2 * n}
-        for n in (1, 2, 3)
-    ]
+def _conflict(settings: Settings) -> tuple[str, str] | None:
+    """A setting that does not go with another, and what would be allowed."""
+    raft, cluster = settings.raft, settings.cluster
+    if raft.election_timeout_ms < 2 * raft.heartbeat_ms:
+        least = 2 * raft.heartbeat_ms
+        return "raft.election_timeout_ms", f"{least} or more, twice raft.heartbeat_ms ({raft.heartbeat_ms})"
+    ids = [member.id for member in cluster.nodes]
+    for place, member in enumerate(cluster.nodes):
+        if member.id in ids[:place]:
+            return f"cluster.nodes.{place}.id", "a name that no other node has"
+    ports: dict[tuple[str, int], str] = {}
+    for place, member in enumerate(cluster.nodes):
+        for name in ("port", "cluster_port"):
+            address = (member.host, getattr(member, name))
+            if address in ports:
+                return f"cluster.nodes.{place}.{name}", f"a port that {ports[address]} does not have there"
+            ports[address] = member.id
+    return _misfit(settings) if cluster.enabled else None
+
+
+def _misfit(settings: Settings) -> tuple[str, str] | None:
+    """What this node says of itself and the cluster says otherwise."""
+    cluster = settings.cluster
+    if not cluster.nodes:
+        return "cluster.nodes", "one [[cluster.nodes]] table per node"
+    members = {member.id: member for member in cluster.nodes}
+    me = members.get(settings.node.id)
+    if me is None:
+        return "node.id", f"an id of cluster.nodes: {_either(list(members))}"
+    if settings.server.port != me.port:
+        return "server.port", f"{me.port}, as cluster.nodes says of {me.id}"
+    if cluster.port != me.cluster_port:
+        return "cluster.port", f"{me.cluster_port}, as cluster.nodes says of {me.id}"
+    return None
+
+
+# -- where values come from
+
+
+class Layer(NamedTuple):
+    """Values from one place, and for each setting what to call that place."""
+
+    tree: Tree
+    sources: Mapping[str, str]
+    otherwise: str = ""
+
+
+def load(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """The settings of this process. Raises ConfigError; exits for --help and --version."""
+    arguments = _parser().parse_args(argv)
+    file = arguments.config or ""
+    layers = [_flags(arguments), _environment(environ), _file(file)]
+    tree: Tree = {}
+    for layer in reversed(layers):
+        _merge(tree, layer.tree)
+    _complete(tree, well_known=not file)
+    settings = _validate(tree, layers)
+    settings._config_file = file
+    return settings
 
 
 _FLAGS: Final = (
-    ("--node-id", "node.id", "this node's name among cluster.nodes"),
-    ("--data-dir", "node.data_dir", "where this node keeps its journal"),
-    ("--bind", "server.bind", "address of the client port and the cluster port"),
-    ("--port", "server.port", "client port"),
-    ("--cluster-port", "cluster.port", "port for the other nodes"),
-    ("--log-level", "log.level", "debug, info, warning or error"),
+    ("--node-id", "node.id", "ID", "this node's name among cluster.nodes (node1)"),
+    ("--data-dir", "node.data_dir", "DIR", "where this node keeps its journal (data/<node id>)"),
+    ("--bind", "server.bind", "ADDRESS", "address of the client port and the cluster port (127.0.0.1)"),
+    ("--port", "server.port", "PORT", "client port (6379)"),
+    ("--cluster-port", "cluster.port", "PORT", "port for the other nodes (6380)"),
+    ("--log-level", "log.level", "LEVEL", "debug, info, warning or error (info)"),
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line as any other wrong setting, with the nearest flag there is."""
+        unknown = re.match(r"unrecognized arguments: (--[a-z-]+)", message)
+        near = difflib.get_close_matches(unknown[1], self._option_string_actions, 1) if unknown else []
+        raise ConfigError(f"{message}; did you mean {near[0]}?" if near else f"{message}; see --help")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="ironkv-server",
-        description="One IronKV node. Without --cluster (or cluster.enabled) it is a durable one-node server.",
-        epilog="Flags beat IRONKV_SECTION_KEY in the environment, which beats the file.",
+        description="One IronKV node. Without --cluster (or cluster.enabled = true) it is a durable server "
+        "of its own; with it, and without a file, one of the three local nodes node1, node2 and node3.",
+        epilog="Flags beat the environment (IRONKV_SECTION_KEY, and IRONKV_LOG for the log level), which "
+        "beats the file, which beats the defaults: config/default.toml lists them.",
         allow_abbrev=False,
     )
-    parser.add_argument("--config", metavar="FILE", help="settings (TOML), see config/default.toml")
+    parser.add_argument("--config", metavar="FILE", help="settings (TOML), such as config/node1.toml")
     parser.add_argument("--cluster", action="store_true", help="be a node of a cluster")
-    for flag, key, text in _FLAGS:
-        parser.add_argument(flag, dest=key, metavar=key.rpartition(".")[2].upper(), help=text)
+    for flag, key, metavar, text in _FLAGS:
+        parser.add_argument(flag, dest=key, metavar=metavar, help=text)
     parser.add_argument("--version", action="version", version=f"ironkv {__version__}")
     return parser
 
 
-def load(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
-    """The settings of this process. Raises ConfigError; exits for --help, --version and wrong flags."""
-    arguments = vars(_parser().parse_args(argv))
-    file = arguments.pop("config")
-    enable = arguments.pop("cluster")
-    flags = _nest({key: value for key, value in arguments.items() if value is not None})
-    if enable:
-        flags.setdefault("cluster", {})["enabled"] = True
-    layers = {
-        "flag": flags,
-        "environment": _environment(environ),
-        f"file {file}": _file(file) if file else {},
-    }
-    merged: dict[str, Any] = {}
-    for layer in reversed(layers.values()):
-        _merge(merged, layer)
-    _complete(merged)
+def _flags(arguments: argparse.Namespace) -> Layer:
+    given = {key: getattr(arguments, key) for _, key, _, _ in _FLAGS if getattr(arguments, key) is not None}
+    sources = {key: flag for flag, key, _, _ in _FLAGS}
+    if arguments.cluster:
+        given["cluster.enabled"] = True
+    return Layer(_nest(given), {**sources, "cluster.enabled": "--cluster"})
+
+
+def _environment(environ: Mapping[str, str]) -> Layer:
+    """IRONKV_SERVER_PORT is server.port, IRONKV_LOG is log.level; an empty variable counts as unset."""
+    given: dict[str, object] = {}
+    sources: dict[str, str] = {}
+    for variable, text in sorted(environ.items(), reverse=True):  # IRONKV_LOG beats IRONKV_LOG_LEVEL
+        section, _, name = variable.removeprefix("IRONKV_").lower().partition("_")
+        if not variable.startswith("IRONKV_") or not text:
+            continue
+        if (section, name) == ("log", ""):
+            name = "level"
+        if section in Settings.model_fields:
+            key = f"{section}.{name}"
+            given[key], sources[key] = text, variable
+        elif near := difflib.get_close_matches(section, Settings.model_fields, 1, 0.75):
+            # Others are not ours to judge: IRONKV_START_DIR belongs to start_cluster.sh.
+            raise ConfigError(f"{variable}: no such setting; did you mean IRONKV_{near[0].upper()}_…?")
+    if "cluster.nodes" in given:
+        given["cluster.nodes"] = _json(str(given["cluster.nodes"]))
+    return Layer(_nest(given), sources)
+
+
+def _json(text: str) -> object:
     try:
-        settings = Settings(**merged)
-    except ValidationError as error:
-        raise ConfigError(_explain(error, layers)) from None
-    settings._config_file = file or ""
-    return settings
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
-def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
+def _file(name: str) -> Layer:
+    if not name:
+        return Layer({}, {})
+    try:
+        tree = tomllib.loads(Path(name).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"--config {name}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--config {name}: not valid TOML: {error}") from None
+    return Layer(tree, {}, name)
+
+
+def _nest(flat: Mapping[str, object]) -> Tree:
+    nested: Tree = {}
     for key, value in flat.items():
         section, _, name = key.partition(".")
         nested.setdefault(section, {})[name] = value
     return nested
 
 
-class _Environment(EnvSettingsSource):
-    """The environment, given rather than looked up."""
-
-    environ: Mapping[str, str] = {}
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        found = {key.lower(): value for key, value in self.environ.items() if key.startswith("IRONKV_")}
-        if "ironkv_log" in found:
-            found["ironkv_log_level"] = found.pop("ironkv_log")
-        return found
-
-
-def _environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    source = type("Given", (_Environment,), {"environ": environ})(Settings)
-    found: dict[str, Any] = source()
-    return found
-
-
-def _file(name: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(Path(name).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"--config {name}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config {name}: no valid TOML: {error}") from None
-
-
-def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
+def _merge(into: Tree, layer: Tree) -> None:
     for section, values in layer.items():
         if isinstance(values, dict) and isinstance(into.get(section), dict):
             into[section] = {**into[section], **values}
@@ -289,54 +363,159 @@ def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
             into[section] = values
 
 
-def _complete(merged: dict[str, Any]) -> None:
-    """Fill in what follows from other settings."""
-    cluster, node = merged.get("cluster", {}), merged.setdefault("node", {})
-    if not isinstance(cluster, dict) or not isinstance(node, dict):
-        return
-    node.setdefault("id", "node1")
-    node.setdefault("data_dir", f"data/{node['id']}")
-    if not cluster.get("enabled"):
-        return
-    cluster.setdefault("nodes", well_known_nodes())
-    nodes = cluster["nodes"] if isinstance(cluster["nodes"], list) else []
-    for member in nodes:
-        if isinstance(member, dict) and member.get("id") == node["id"]:
-            cluster.setdefault("port", member.get("cluster_port"))
-            server = merged.setdefault("server", {})
-            if isinstance(server, dict):
-                server.setdefault("port", member.get("port"))
+def well_known_nodes() -> list[Tree]:
+    """The three local nodes that `--cluster` without a file means."""
+    return [
+        {"id": f"node{n}", "host": "127.0.0.1", "port": 6377 + 2 * n, "cluster_port": 6378 + 2 * n}
+        for n in (1, 2, 3)
+    ]
 
 
-def _explain(error: ValidationError, layers: Mapping[str, Mapping[str, Any]]) -> str:
+def _complete(tree: Tree, well_known: bool) -> None:
+    """Fill in what follows from other settings: data_dir from the id, the ports from cluster.nodes."""
+    node, server, cluster = (tree.setdefault(name, {}) for name in ("node", "server", "cluster"))
+    if not all(isinstance(section, dict) for section in (node, server, cluster)):
+        return
+    node_id = node.setdefault("id", "node1")
+    node.setdefault("data_dir", f"data/{node_id}")
+    if cluster.get("enabled") in (None, False) or _is_off(cluster["enabled"]):
+        return
+    if well_known and not cluster.get("nodes"):
+        cluster["nodes"] = well_known_nodes()
+    nodes = cluster.get("nodes")
+    for member in nodes if isinstance(nodes, list) else []:
+        if isinstance(member, dict) and member.get("id") == node_id:
+            for section, name in ((server, "port"), (cluster, "cluster_port")):
+                if name in member:
+                    section.setdefault("port", member[name])
+
+
+def _is_off(value: object) -> bool:
+    """As pydantic reads the text of an environment variable."""
+    return isinstance(value, str) and value.strip().lower() in ("0", "off", "f", "false", "n", "no")
+
+
+# -- saying no
+
+
+def _validate(tree: Tree, layers: Sequence[Layer]) -> Settings:
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, layers)) from None
+    conflict = _conflict(settings)
+    if conflict is not None:
+        key, allowed = conflict
+        path = key.split(".")
+        raise ConfigError(_refusal(path, _at(settings.model_dump(), path), layers, allowed))
+    return settings
+
+
+def _explain(error: ValidationError, layers: Sequence[Layer]) -> str:
     first = error.errors()[0]
     path = [str(part) for part in first["loc"]]
-    key = ".".join(path)
-    allowed = first["msg"].removeprefix("Value error, ")
-    if not path:
-        return allowed
-    source = next((name for name, layer in layers.items() if _has(layer, path)), "default")
     if first["type"] == "extra_forbidden":
-        known = list(_keys(Settings if len(path) == 1 else Settings.model_fields[path[0]].annotation))
-        close = difflib.get_close_matches(path[-1], known, 1)
-        hint = f"did you mean {'.'.join([*path[:-1], close[0]])}?" if close else f"known: {', '.join(known)}"
-        return f"{key} ({source}): no such setting; {hint}"
-    if key == "server.on_follower_write" and first["input"] in ("forward", "redirect"):
-        return f"{key} = {first['input']!r} ({source}): not available yet; allowed: 'reject'"
-    return f"{key} = {first['input']!r} ({source}): {allowed[:1].lower()}{allowed[1:]}"
+        return _unknown(path, layers)
+    if first["type"] == "missing":
+        return f"{'.'.join(path)} ({_source(path, layers)}): missing; {_allowed(path)} is wanted"
+    return _refusal(path, first["input"], layers, _allowed(path))
 
 
-def _has(layer: Mapping[str, Any], path: Sequence[str]) -> bool:
-    found: Any = layer
+def _refusal(path: Sequence[str], value: object, layers: Sequence[Layer], allowed: str) -> str:
+    return f"{'.'.join(path)} = {_shown(value)} ({_source(path, layers)}): allowed is {allowed}"
+
+
+def _shown(value: object) -> str:
+    """A value as TOML writes it, more or less."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _unknown(path: Sequence[str], layers: Sequence[Layer]) -> str:
+    """There is no such key: name the one that was meant."""
+    *above, name = path
+    model = _model(above)
+    near = difflib.get_close_matches(name, model.model_fields, 1)
+    elsewhere = [key for key in keys() if key.endswith(f".{name}")]
+    if near:
+        hint = f"did you mean {'.'.join([*above, near[0]])}?"
+    elif elsewhere:
+        hint = f"did you mean {elsewhere[0]}?"
+    else:
+        hint = f"known {'there ' if above else ''}are {', '.join(model.model_fields)}"
+    return f"{'.'.join(path)} ({_source(path, layers)}): no such setting; {hint}"
+
+
+def _source(path: Sequence[str], layers: Sequence[Layer]) -> str:
+    """Where the value of a setting came from."""
+    for layer in layers:
+        found: Any = layer.tree
+        if _at(found, path[:2]) is not None:
+            return layer.sources.get(".".join(path[:2])) or layer.otherwise
+    return "default"
+
+
+def _at(tree: Any, path: Sequence[str]) -> Any:
     for part in path:
-        if isinstance(found, dict) and part in found:
-            found = found[part]
-        elif isinstance(found, list) and part.isdigit() and int(part) < len(found):
-            found = found[int(part)]
+        if isinstance(tree, dict):
+            tree = tree.get(part)
+        elif isinstance(tree, list) and part.isdigit() and int(part) < len(tree):
+            tree = tree[int(part)]
         else:
-            return found is not layer and not isinstance(found, dict)
-    return True
+            return None
+    return tree
 
 
-def _keys(model: Any) -> Iterator[str]:
-    yield from getattr(model, "model_fields", {})
+def _model(path: Sequence[str]) -> type[BaseModel]:
+    """The model of a table: of `[]`, `["server"]`, `["cluster", "nodes", "0"]`."""
+    if len(path) > 1:
+        return Member
+    return _section(path[0]) if path else Settings
+
+
+def _section(name: str) -> type[BaseModel]:
+    found = Settings.model_fields[name].annotation
+    assert isinstance(found, type)
+    assert issubclass(found, BaseModel)
+    return found
+
+
+def keys() -> Iterator[str]:
+    """Every setting: `node.id`, `node.data_dir` …"""
+    for section in Settings.model_fields:
+        yield from (f"{section}.{name}" for name in _section(section).model_fields)
+
+
+def _allowed(path: Sequence[str]) -> str:
+    """What the setting at `path` may be, in words."""
+    if len(path) == 1:
+        return f"a table: [{path[0]}]"
+    if path[-1].isdigit():
+        return "a table with id, host, port and cluster_port"
+    return _allowed_in(_model(path[:-1]).model_fields[path[-1]])
+
+
+def _allowed_in(field: FieldInfo) -> str:
+    text = next((item.text for item in field.metadata if isinstance(item, Allowed)), None)
+    if text is not None:
+        return text
+    if get_origin(field.annotation) is Literal:
+        return _either([f'"{choice}"' for choice in get_args(field.annotation)])
+    low, high = (
+        next((getattr(item, bound) for item in field.metadata if hasattr(item, bound)), 0)
+        for bound in ("ge", "le")
+    )
+    if _SIZE in field.metadata:
+        return f"a size from {size_text(low)} to {size_text(high)}"
+    return f"a whole number from {low} to {high}"
+
+
+def _either(choices: Sequence[str]) -> str:
+    return f"{', '.join(choices[:-1])} or {choices[-1]}" if len(choices) > 1 else choices[0]
+
+
+def size_text(size: int) -> str:
+    """Bytes in the largest unit that leaves no remainder: `512mb`."""
+    for unit in ("gb", "mb", "kb"):
+        if size and size % _UNITS[unit] == 0:
+            return f"{size // _UNITS[unit]}{unit}"
+    return str(size)

@@ -21,6 +21,8 @@ from ironkv.raft.messages import Entry, Mark, Message, Persist, Role
 
 log = logging.getLogger(__name__)
 
+SLICE_MS: Final = 10.0
+"""How long entries are applied at a stretch before sockets and timers are looked at again."""
 TICK_EVERY_MS: Final = 100.0
 """How often a leader looks whether deadlines have come."""
 
@@ -45,6 +47,9 @@ class World(Protocol):
 
     def flush(self) -> None:
         """Send the replies that were settled."""
+
+    def wake(self) -> None:
+        """Have `Driver.turn` called soon."""
 
 
 class Driver:
@@ -154,9 +159,12 @@ class Driver:
                 world.persist(ready.persist)
             if (core.role, core.term, core.leader) != self._seen:
                 self._role_changed(now)
+            self.reads.granted(ready.reads)
             if ready.committed:
                 self._apply(ready.committed)
-            self.reads.granted(ready.reads)
+                if world.steady_ms() - now > SLICE_MS:
+                    world.wake()  # a long way to catch up: heartbeats must not wait for all of it
+                    break
         if (core.role, core.term, core.leader) != self._seen:
             self._role_changed(now)
         self.reads.release(self.machine.applied)

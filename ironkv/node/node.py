@@ -47,6 +47,7 @@ UNKNOWN_AFTER_TIMEOUTS: Final = 4
 """A write whose fate is open after a change of leader is reported unknown after this many election
 timeouts: by then the next leader has usually committed or replaced it."""
 DRAIN_S: Final = 2.0
+APPLY_BYTES: Final = 512 << 10
 FRAME_SLACK: Final = 64 << 20
 
 
@@ -124,6 +125,8 @@ class Node:
                 heartbeat_ms=settings.raft.heartbeat_ms,
                 election_timeout_ms=settings.raft.election_timeout_ms,
                 lease_reads=settings.raft.reads != "quorum",
+                uncommitted_bytes=4 * settings.limits.max_proposal_bytes,
+                apply_bytes=APPLY_BYTES,
             ),
             HardState(journal.term_now, journal.voted_for, journal.commit),
             journal,
@@ -375,7 +378,6 @@ class Node:
         self._on_setting.setdefault(name, []).append(apply)
 
     def raft_view(self) -> Mapping[str, Any]:
-        me = self.settings.node.id
         if self.loading:
             return {
                 "role": "follower", "term": self._journal.term_now, "leader": None, "leader_address": None,

@@ -32,6 +32,11 @@ from ironkv.resp.replies import Reply
 UNKNOWN: Final = "UNKNOWN leadership moved while this write was in flight: it may or may not have happened"
 
 
+ENTRY_COMMANDS: Final = 4_096
+ENTRY_BYTES: Final = 1 << 20
+"""A batch this large is closed and the next one begun: an entry must not stall the loops it is applied in."""
+
+
 class Owner(Protocol):
     """Who waits for a reply: a connection."""
 
@@ -102,6 +107,8 @@ class Proposals:
         self._machine = machine
         self._ride = ride
         self.gathering = Batch()
+        self._full: list[Batch] = []
+        """Gathered before `gathering`, and large enough."""
         self._queue: deque[Batch] = deque()
         """Proposed (or refused) and not handed out yet, oldest first."""
         self._orphaned = False
@@ -114,6 +121,9 @@ class Proposals:
     def write(self, owner: Owner, args: Args, database: int) -> None:
         """Add a write. `args[0]` is its upper-case name."""
         batch = self.gathering
+        if len(batch.program) >= ENTRY_COMMANDS or batch.bytes >= ENTRY_BYTES:
+            self._full.append(batch)
+            batch = self.gathering = Batch()
         if database != batch.database:
             batch.program.append(database)
             batch.database = database
@@ -160,25 +170,31 @@ class Proposals:
     # -- proposing
 
     def propose(self, stamp_ms: int, propose: Callable[[bytes], Entry]) -> None:
-        """Turn what was gathered into an entry; what the log refuses is answered at once."""
-        batch, self.gathering = self.gathering, Batch()
-        batch.stamp_ms = stamp_ms
-        try:
-            entry = propose(codec.encode(stamp_ms, batch.logged()))
-        except NotAvailable as error:
+        """Turn what was gathered into entries; what the log refuses is answered at once."""
+        for batch in self._take():
+            batch.stamp_ms = stamp_ms
             self._queue.append(batch)
-            self._fail(batch, error)
-            self._hand_out()
-            return
-        batch.index, batch.term = entry.index, entry.term
-        self._queue.append(batch)
+            try:
+                entry = propose(codec.encode(stamp_ms, batch.logged()))
+            except NotAvailable as error:
+                self._fail(batch, error)
+                self._hand_out()
+            else:
+                batch.index, batch.term = entry.index, entry.term
+
+    def _take(self) -> list[Batch]:
+        """What was gathered, oldest first."""
+        batches = [*self._full, self.gathering]
+        self._full = []
+        self.gathering = Batch()
+        return batches
 
     def refuse(self, error: NotAvailable) -> None:
         """This node does not lead (any more): nothing gathered was done."""
         if self.waiting:
-            batch, self.gathering = self.gathering, Batch()
-            self._queue.append(batch)
-            self._fail(batch, error)
+            for batch in self._take():
+                self._queue.append(batch)
+                self._fail(batch, error)
             self._hand_out()
 
     # -- settling

@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import lmdb
 
@@ -35,6 +36,8 @@ from ironkv.storage.directory import sync_directory
 log = logging.getLogger(__name__)
 
 _HARD = b"hard"
+HINT_EVERY: Final = 32
+"""Writes between two updates of the commit hint: each would dirty a page more, and it is only a hint."""
 
 
 class Journal:
@@ -59,6 +62,8 @@ class Journal:
         self.term_now = self.commit = 0
         self.voted_for: str | None = None
         self._read_bounds()
+        self._promise: tuple[int, str | None] | None = None
+        self._hint_age = 0
 
     def _read_bounds(self) -> None:
         """Take term, vote and the ends of the log from disk."""
@@ -153,10 +158,13 @@ class Journal:
         self.last_write_ms = (time.perf_counter() - started) * 1000.0
 
     def _put(self, txn: lmdb.Transaction, persist: Persist) -> None:
-        hard = codec.encode_hard(persist.term, persist.voted_for, persist.commit)
-        txn.put(_HARD, hard, db=self._node)
+        promise = (persist.term, persist.voted_for)
+        if promise != self._promise or self._hint_age >= HINT_EVERY:
+            txn.put(_HARD, codec.encode_hard(*promise, persist.commit), db=self._node)
+            self._promise, self._hint_age = promise, 0
         if not persist.entries:
             return
+        self._hint_age += 1
         first = persist.entries[0].index
         if first > self.last_index + 1 or first < self.first_index:
             raise Fault(f"entries from {first} do not join the journal, which ends at {self.last_index}")
