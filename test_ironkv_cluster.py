@@ -549,6 +549,7 @@ def _nothing_lost(on: Subject, *loads: WriteLoad) -> None:
 def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that our own cluster is ended
+    connections.descriptors()  # before nodes of our own inherit the limit
     with contextlib.ExitStack() as stack:
         running = None if options.own else control.configured()
         own = running is None or not any(running.facts().values())

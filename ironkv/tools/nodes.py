@@ -33,13 +33,14 @@ class Settings:
         document = tomllib.loads(path.read_text())
         node, server, cluster = (document.get(name, {}) for name in ("node", "server", "cluster"))
         bind = server.get("bind", "127.0.0.1")
+        node_id = node.get("id", path.stem)
         return cls(
-            node_id=node.get("id", path.stem),
+            node_id=node_id,
             # A server that listens everywhere is asked where it surely answers.
             host={"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind),
             port=server.get("port", 6379),
             cluster_port=cluster.get("port", 6380),
-            data_dir=node.get("data_dir", f"data/{path.stem}"),
+            data_dir=node.get("data_dir", f"data/{node_id}"),
             config=path,
         )
 
