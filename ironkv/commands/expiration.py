@@ -29,7 +29,8 @@ def _parse_expire(args: Args, command_name: str, unit_ms: int, relative: bool) -
     for word in args[3:]:
         condition = word.upper()
         if condition not in CONDITIONS:
-            raise CommandError("ERR Unsupported option " + word.decode("utf-8", "surrogateescape"))
+            shown = word.partition(b"\0")[0].decode("utf-8", "surrogateescape")  # C's %s
+            raise CommandError(f"ERR Unsupported option {shown}")
         conditions.add(condition)
     if b"NX" in conditions and len(conditions) > 1:
         raise CommandError("ERR NX and XX, GT or LT options at the same time are not compatible")

@@ -43,8 +43,12 @@ COUNT_DEFAULT: Final = 10
 )
 def keys(db: Database, args: Args, now_ms: int) -> Reply:
     """KEYS pattern"""
-    pattern = args[1]
-    return list(db.keys() if pattern == b"*" else filter(matcher(pattern), db.keys()))
+    matches = None if args[1] == b"*" else matcher(args[1])
+    found: list[bytes] = []
+    for slot in range(SLOTS):
+        names = db.live(slot)
+        found += names if matches is None else filter(matches, names)
+    return found
 
 
 class ScanOptions(NamedTuple):

@@ -246,13 +246,18 @@ def find(args: Args) -> Command:
 
 def _unknown(name: bytes, rest: Iterable[bytes]) -> str:
     # Redis shows 128 bytes of the name and of all arguments together (processCommand).
-    shown = ""
+    shown = b""
     for arg in rest:
         if len(shown) >= 128:
             break
-        shown += f"'{_text(arg[: 128 - len(shown)])}' "
-    return f"ERR unknown command '{_text(name[:128])}', with args beginning with: {shown}"
+        shown += b"'%b' " % _c_string(arg)[: 128 - len(shown)]
+    return f"ERR unknown command '{_text(name[:128])}', with args beginning with: {_text(shown)}"
+
+
+def _c_string(data: bytes) -> bytes:
+    """What C's printf takes of it: everything before the first NUL."""
+    return data.partition(b"\0")[0]
 
 
 def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")
+    return _c_string(data).decode("utf-8", "surrogateescape")

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ironkv.keyspace.expiry import DAY_BITS, Calendar
+from ironkv.keyspace import expiry
+from ironkv.keyspace.expiry import DAY_BITS, Calendar, part_of
 
 KEYS = [b"%d" % n for n in range(8)]
+ONE_PART = sorted(b"%d" % n for n in range(500) if part_of(b"%d" % n) == 7)[:8]
+
+
+CROWDS = [2, 4_096]
+"""From how many keys on a day is kept in parts: it must not show."""
+
+
+@pytest.fixture(params=CROWDS)
+def crowd(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiry, "CROWD", request.param)
 
 
 def naive_due(deadlines: dict[bytes, int], stamp_ms: int, most: int) -> list[bytes]:
-    """Up to `most` keys of days that have passed, by day and key; they leave the dict."""
+    """Up to `most` keys of days that have passed, by day, part and key; they leave the dict."""
     today = stamp_ms >> DAY_BITS
-    passed = sorted((at >> DAY_BITS, key) for key, at in deadlines.items() if at >> DAY_BITS < today)
-    taken = [key for _, key in passed[:most]]
+    passed = sorted(
+        (at >> DAY_BITS, part_of(key), key) for key, at in deadlines.items() if at >> DAY_BITS < today
+    )
+    taken = [key for _, _, key in passed[:most]]
     for key in taken:
         del deadlines[key]
     return taken
@@ -29,6 +43,14 @@ class CalendarAgainstDict(RuleBasedStateMachine):
         self.calendar = Calendar()
         self.deadlines: dict[bytes, int] = {}
         self.stamp_ms = 0
+        self.usual_crowd = expiry.CROWD
+
+    @initialize(crowd=st.sampled_from(CROWDS))
+    def choose_crowd(self, crowd: int) -> None:
+        self.usual_crowd, expiry.CROWD = expiry.CROWD, crowd
+
+    def teardown(self) -> None:
+        expiry.CROWD = self.usual_crowd
 
     @rule(key=st.sampled_from(KEYS), ahead_ms=st.integers(1, 5_000))
     def set_deadline(self, key: bytes, ahead_ms: int) -> None:
@@ -88,14 +110,43 @@ def test_small_bites_take_the_same_as_one(pairs: list[tuple[bytes, int]], most: 
     assert bites == other.due(10_000, 1_000)
 
 
+@pytest.mark.usefixtures("crowd")
 def test_a_key_that_left_does_not_count_against_the_bound() -> None:
     calendar = Calendar()
-    for key in KEYS:
+    for key in reversed(ONE_PART):
         calendar.add(key, 500)
-    assert calendar.due(5_000, 2) == KEYS[:2]
-    calendar.discard(KEYS[2], 500)
-    calendar.discard(KEYS[3], 500)
-    assert calendar.due(5_000, 2) == KEYS[4:6]
+    assert calendar.due(5_000, 2) == ONE_PART[:2]
+    calendar.discard(ONE_PART[2], 500)
+    calendar.discard(ONE_PART[3], 500)
+    assert calendar.due(5_000, 2) == ONE_PART[4:6]
+
+
+@pytest.mark.usefixtures("crowd")
+def test_a_crowded_day_ends() -> None:
+    calendar = Calendar()
+    for _ in range(2):
+        for n in range(5_000):
+            calendar.add(b"%d" % n, 500)
+        taken: list[bytes] = []
+        while some := calendar.due(5_000, 1_000):
+            taken += some
+        assert len(set(taken)) == len(taken) == 5_000
+        assert calendar.due_from_ms() is None
+        assert not calendar._crowded
+        assert not calendar._pages
+
+
+@pytest.mark.usefixtures("crowd")
+def test_a_crowded_day_whose_keys_all_leave_can_fill_again() -> None:
+    calendar = Calendar()
+    for _ in range(2):
+        for key in KEYS:
+            calendar.add(key, 500)
+        for key in KEYS:
+            calendar.discard(key, 500)
+        assert calendar.due_from_ms() is None
+    calendar.add(b"a", 500)
+    assert calendar.due(5_000, 10) == [b"a"]
 
 
 def test_nothing_is_taken_from_a_day_that_has_not_passed() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ironkv.errors import WrongType
+from ironkv.keyspace.expiry import DAY_BITS, PART_BITS, part_of
 from ironkv.keyspace.keyspace import DATABASES, Database, Due, Keyspace
 from ironkv.keyspace.slots import SLOTS, slot_of
 
@@ -29,8 +30,8 @@ def check(keyspace: Keyspace) -> None:
             assert None not in values.values(), "K3"
             pairs.update(deadlines)
         calendar = database.calendar
-        days = {(key, day) for day, keys in calendar._days.items() for key in keys}
-        assert days == {(key, deadline >> 10) for key, deadline in pairs.items()}, "K2"
+        days = {(key, number >> PART_BITS) for number, page in calendar._pages.items() for key in page}
+        assert days == {(key, deadline >> DAY_BITS) for key, deadline in pairs.items()}, "K2"
 
 
 def restored(keyspace: Keyspace) -> Keyspace:
@@ -159,10 +160,30 @@ def test_purging_is_bounded_and_in_order() -> None:
         keyspace.purge(10)
         assert len(keyspace.database(0)) == left
         assert keyspace.expired == 100 - left
-    assert sorted(key for values in keyspace.database(0).values for key in values) == names[20:]
+    in_order = sorted(names, key=lambda name: (part_of(name), name))
+    assert set(keyspace.database(0).keys()) == set()
+    assert {key for values in keyspace.database(0).values for key in values} == set(in_order[20:])
     keyspace.purge(81)
     assert len(keyspace.database(1)) == 0
     assert keyspace.due_from_ms() is None
+
+
+def test_cleared_databases_are_freed_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    keyspace = Keyspace()
+    monkeypatch.setattr("ironkv.keyspace.keyspace.SWEEP_WORTH", 0)
+    database = keyspace.database(0)
+    database.set(b"a", b"1")
+    database.set_deadline(b"a", 100)
+    keyspace.clear()
+    database.set(b"a", b"2")
+    keyspace.clear()
+    assert (len(database), database.deadline_count(), keyspace.due_from_ms()) == (0, 0, None)
+    turns = 1
+    while keyspace.sweep(4_096):
+        turns += 1
+    assert turns == 4 * SLOTS // 4_096
+    keyspace.clear()
+    assert not keyspace.sweep(1), "an empty database leaves nothing to free"
 
 
 def test_a_read_ahead_of_the_log_raises_due() -> None:
