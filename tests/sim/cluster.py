@@ -376,6 +376,32 @@ class Cluster:
         self.tell(f"cut one way: {pair}")
         self.cuts.add(pair)
 
+    def _blink(self, node: Node) -> None:
+        """A process that is back before anybody notices: has it kept its promises?"""
+        if node.core is not None:
+            node.crash()
+            self.after(self.chance.uniform(1, 60), lambda: node.core is None and self.stormy and node.start())
+
+    def _leader(self) -> Node | None:
+        leaders = [
+            node for node in self.nodes.values() if node.core is not None and node.core.role is Role.LEADER
+        ]
+        return self.chance.choice(leaders) if leaders else None
+
+    def _deaf(self, node: Node) -> None:
+        """One follower no longer hears the leader, and will want to replace it."""
+        leader = self._leader()
+        if leader is not None and leader is not node:
+            self.tell(f"{node.name} does not hear {leader.name}")
+            self.cuts.add((leader.name, node.name))
+
+    def _mute(self, node: Node) -> None:
+        """Nobody hears the leader any more, but it hears the others."""
+        leader = self._leader()
+        if leader is not None:
+            self.tell(f"nobody hears {leader.name}")
+            self.cuts |= {(leader.name, name) for name in self.names if name != leader.name}
+
     def _heal(self, node: Node) -> None:
         self.tell("the network heals")
         self.cuts.clear()
@@ -401,6 +427,18 @@ class Cluster:
         for each in self.nodes.values():
             if each.core is not None and each.paused is None and each.core.role is Role.LEADER:
                 each.transfer(self.chance.choice((None, *(name for name in self.names if name != each.name))))
+
+    def _second_thoughts(self, node: Node) -> None:
+        """A transfer is given up while its messages are still under way."""
+        leader = self._leader()
+        if leader is not None and leader.paused is None and leader is not node:
+            leader.transfer(node.name)
+
+            def give_up() -> None:
+                self._connection(leader, node.name, up=False)
+                self._connection(leader, node.name, up=True)
+
+            leader.later(self.chance.expovariate(1 / 10), give_up)
 
     def _flap(self, node: Node) -> None:
         """A connection breaks and comes back, on one side only."""

@@ -27,13 +27,15 @@ class Weather:
 
 TROUBLES = (
     "crash",
-    "crash",
+    "blink",
     "cut",
     "one way",
+    "deaf",
+    "mute",
     "heal",
     "pause",
     "transfer",
-    "transfer",
+    "second thoughts",
     "stall",
     "flap",
     "outage",
@@ -46,7 +48,7 @@ def draw(chance: random.Random) -> Weather:
     return Weather(
         loss=chance.choice((0, 0, 0.01, 0.1)),
         repeat=chance.choice((0, 0.02, 0.1)),
-        delay=chance.choice((0.3, 1, 5, 20)),
+        delay=chance.choice((0.3, 1, 5, 20, 60)),
         late=chance.choice((0, 0.005, 0.03)),
         late_by=chance.choice((100, 500, 1500)),
         slow_disk=chance.choice((0, 0.02, 0.2)),
