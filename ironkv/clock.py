@@ -43,6 +43,7 @@ class ClusterClock:
     def heard_leader(self, cluster_ms: float, now: float) -> None:
         """The leader told the cluster's time; it will not be earlier than that any more."""
         self._floor = max(self._floor, cluster_ms - now)
+        self._offset = max(self._offset, self._floor)
 
     def anchor(self, now: float, wall: float) -> float:
         """Set the cluster's time at an election; how far (ms) this machine's own clock is off it."""
@@ -52,4 +53,4 @@ class ClusterClock:
 
     def now_ms(self, now: float) -> int:
         """The cluster's time, in whole milliseconds since the epoch."""
-        return int(now + max(self._offset, self._floor))
+        return int(now + self._offset)

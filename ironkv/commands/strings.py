@@ -40,11 +40,16 @@ class SetOptions(NamedTuple):
 
 PLAIN: Final = SetOptions()
 
+USUAL_EXPIRIES: Final = {b"EX": b"EX", b"ex": b"EX", b"PX": b"PX", b"px": b"PX"}
+"""What caches write behind nearly every SET: worth a short cut."""
+
 
 def parse_set(args: Args) -> SetOptions:
     """SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]"""
     if len(args) == 3:
         return PLAIN
+    if len(args) == 5 and args[3] in USUAL_EXPIRIES:
+        return SetOptions(expiry=positive_expiry(USUAL_EXPIRIES[args[3]], args[4], "set"))
     only = unit = amount = b""
     get = keep_ttl = False
     words = iter(args[3:])
@@ -136,6 +141,7 @@ def get(db: Database, args: Args, now_ms: int) -> Reply:
     "write denyoom",
     keys=ONE_KEY,
     check=parse_set,
+    plain=3,
     group="string",
     since="1.0.0",
     complexity="O(1)",
@@ -453,10 +459,14 @@ def setrange(db: Database, args: Args, now_ms: int) -> Reply:
 @run_of("GET")
 def get_run(db: Database, requests: Sequence[Args], out: list[bytes], proto: int) -> bool:
     """Answer a pipeline of GETs: the same lookups as `get`, without a call for each."""
-    values, deadlines = db.values, db.deadlines
+    name = requests[0][0]
+    values, deadlines, heads = db.values, db.deadlines, BULK_HEADS
     null = b"$-1\r\n" if proto == 2 else b"_\r\n"
     pieces: list[bytes] = []
-    for _, key in requests:
+    for args in requests:
+        if len(args) != 2 or args[0] != name:
+            return False
+        key = args[1]
         slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 0x3FFF
         value = values[slot].get(key)
         if value is None:
@@ -466,6 +476,6 @@ def get_run(db: Database, requests: Sequence[Args], out: list[bytes], proto: int
         if type(value) is not bytes or (mortal and key in mortal):
             return False
         size = len(value)
-        pieces += (BULK_HEADS[size] if size < SHORT else b"$%d\r\n" % size), value, CRLF
+        pieces += (heads[size] if size < SHORT else b"$%d\r\n" % size), value, CRLF
     out += pieces
     return True

@@ -85,6 +85,7 @@ class Command:
         "lower_name",
         "most",
         "name",
+        "plain_size",
         "route",
         "run",
         "since",
@@ -103,6 +104,7 @@ class Command:
         *,
         keys: tuple[int, int, int],
         check: Check | None,
+        plain: int,
         find_keys: Callable[[Args], Sequence[bytes]] | None,
         group: str,
         since: str,
@@ -134,6 +136,8 @@ class Command:
         self.subcommands: dict[bytes, Command] = {}
         self.lower_name = name.lower()
         """As error messages and COMMAND INFO write it: `get`, `client|list`."""
+        self.plain_size = plain or (arity if arity > 0 and check is None else 0)
+        """WRITE: a request of this many arguments needs no check; 0 when there is no such number."""
         self.run: RunHandler | None = None
         """READ: answers a run of such requests at once (see `run_of`)."""
 
@@ -179,6 +183,7 @@ def command(
     *,
     keys: tuple[int, int, int] = NO_KEYS,
     check: Check | None = None,
+    plain: int = 0,
     find_keys: Callable[[Args], Sequence[bytes]] | None = None,
     group: str,
     since: str,
@@ -186,7 +191,10 @@ def command(
     summary: str,
     categories: str = "",
 ) -> Callable[[F], F]:
-    """Enter the decorated handler into the table. A container's row comes before its subcommands'."""
+    """Enter the decorated handler into the table. A container's row comes before its subcommands'.
+
+    `plain`: how many arguments a request without options has, which `check` need not look at.
+    """
 
     def enter(handler: F) -> F:
         row = Command(
@@ -197,6 +205,7 @@ def command(
             handler,
             keys=keys,
             check=check,
+            plain=plain,
             find_keys=find_keys,
             group=group,
             since=since,
@@ -215,7 +224,7 @@ def command(
 
 
 def run_of(name: str) -> Callable[[RunHandler], RunHandler]:
-    """Enter a function that answers many requests of a READ at once.
+    """Enter a function that answers many requests at once, if all are like the first, a READ.
 
     A pipeline of GETs is the most frequent thing a busy store sees. Taken request by request, half
     its time goes into calling things.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Final, Protocol
 
 from ironkv.clock import ClusterClock
@@ -77,6 +78,9 @@ class Driver:
         self._writing = False
         self._seen: tuple[Role, int, str | None] = (Role.FOLLOWER, 0, None)
         self._tick_at = 0.0
+        self.readable_until = -inf
+        """Until when (steady ms) reads of this node's state are linearizable without asking anybody: the
+        leader's lease, and only while all that is committed is applied."""
         self.leading = False
         """Whether writes are taken: this node leads, as far as it knows."""
 
@@ -167,6 +171,7 @@ class Driver:
                     break
         if (core.role, core.term, core.leader) != self._seen:
             self._role_changed(now)
+        self.readable_until = core.lease_until() if self.machine.applied == core.commit else -inf
         self.reads.release(self.machine.applied)
         world.flush()
 

@@ -323,12 +323,10 @@ class Node:
     # -- server.dispatch.Server
 
     def may_read(self, connection: Connection) -> bool:
-        if self.leading and self._reading == "lease":
-            core, now = self._driver.core, clock.boot_ms()
-            # Only what is applied can be read; the driver applies whatever is committed at once.
-            if core.lease_holds(now) and self.machine.applied >= core.read_index():
-                self._set_read_time(now)
-                return True
+        now = clock.boot_ms()
+        if now < self._driver.readable_until:
+            self._set_read_time(now)
+            return True
         if connection.readonly or self._reading == "local":
             self.keyspace.now_ms = self.keyspace.stamp_ms
             return True

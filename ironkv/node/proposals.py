@@ -45,8 +45,8 @@ class Owner(Protocol):
     pending: int
     """Replies it is owed by batches."""
 
-    def settle(self, reply: Reply) -> None:
-        """Take the next owed reply."""
+    def settle(self, replies: list[Reply]) -> None:
+        """Take the next owed replies, in order."""
 
 
 class Ride:
@@ -67,6 +67,7 @@ class Batch:
 
     __slots__ = (
         "bytes",
+        "counts",
         "database",
         "deadline",
         "index",
@@ -82,6 +83,8 @@ class Batch:
     def __init__(self) -> None:
         self.program: list[Any] = []
         self.owners: list[Owner] = []
+        self.counts: list[int] = []
+        """`counts[i]` replies in a row belong to `owners[i]`: a pipeline's writes come in runs."""
         self.database = 0
         self.rides = 0
         self.bytes = 0
@@ -92,6 +95,16 @@ class Batch:
         """Orphaned: when to give up waiting for the log's word (steady ms)."""
         self.replies: list[Reply] | None = None
         """Set once its fate is known."""
+
+    def owe(self, owner: Owner, count: int) -> None:
+        """The next `count` replies belong to `owner`."""
+        if self.owners and self.owners[-1] is owner:
+            self.counts[-1] += count
+        else:
+            self.owners.append(owner)
+            self.counts.append(count)
+        owner.batch = self
+        owner.pending += count
 
     def logged(self) -> list[codec.Item]:
         """What goes into the entry."""
@@ -118,8 +131,8 @@ class Proposals:
 
     # -- gathering
 
-    def write(self, owner: Owner, args: Args, database: int) -> None:
-        """Add a write. `args[0]` is its upper-case name."""
+    def write(self, owner: Owner, requests: list[Args], database: int) -> None:
+        """Add writes of one connection. Each `args[0]` is the upper-case name."""
         batch = self.gathering
         if len(batch.program) >= ENTRY_COMMANDS or batch.bytes >= ENTRY_BYTES:
             self._full.append(batch)
@@ -127,10 +140,8 @@ class Proposals:
         if database != batch.database:
             batch.program.append(database)
             batch.database = database
-        batch.program.append(args)
-        batch.owners.append(owner)
-        owner.batch = batch
-        owner.pending += 1
+        batch.program += requests
+        batch.owe(owner, len(requests))
 
     def weigh(self, size: int) -> None:
         """Count request bytes towards the batch being gathered."""
@@ -142,8 +153,7 @@ class Proposals:
         owner: Owner = ride.owner
         batch = owner.batch
         assert batch is not None
-        batch.owners.append(owner)
-        owner.pending += 1
+        batch.owe(owner, 1)
         if batch.replies is None:
             batch.program.append(ride)
             batch.rides += 1
@@ -243,10 +253,12 @@ class Proposals:
         while queue and queue[0].replies is not None:
             batch = queue.popleft()
             self.bytes -= batch.bytes
-            for owner, reply in zip(batch.owners, batch.replies or (), strict=True):
-                owner.settle(reply)
+            at = 0
+            for owner, count in zip(batch.owners, batch.counts, strict=True):
+                owner.settle(batch.replies[at : at + count])  # type: ignore[index]
+                at += count
             # Connections keep their last batch for its index; its commands must not stay with it.
-            batch.program, batch.owners, batch.replies = [], [], []
+            batch.program, batch.owners, batch.counts, batch.replies = [], [], [], []
         if not queue:
             self._orphaned = False
 

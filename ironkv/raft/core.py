@@ -141,6 +141,10 @@ class RaftCore:
         """Whether a read at `read_index` is linearizable right now, without asking anybody."""
         return self._lead is not None and self._lead.lease_holds(now)
 
+    def lease_until(self) -> float:
+        """Until when `lease_holds`, as long as the core is told nothing new; -inf for not at all."""
+        return self._lead.lease_until() if self._lead is not None else -inf
+
     def read_index(self) -> int:
         return self._log.commit
 

@@ -158,12 +158,17 @@ class Leadership:
         return self._log.commit >= self.first_of_term
 
     def lease_holds(self, now: float) -> bool:
+        return now < self.lease_until()
+
+    def lease_until(self) -> float:
+        """When the lease runs out if nothing more is heard; -inf while there is none."""
         if not self._config.lease_reads or self.transfer is not None or not self.settled:
-            return False
+            return -inf
         if not self.followers:
-            return True
-        lease_ms = LEASE_FRACTION * self._config.election_timeout_ms
-        return self.rounds.confirmed > self.rounds.floor and now < self.rounds.confirmed_sent + lease_ms
+            return inf
+        if self.rounds.confirmed <= self.rounds.floor:
+            return -inf
+        return self.rounds.confirmed_sent + LEASE_FRACTION * self._config.election_timeout_ms
 
     def read(self, read_id: int, asker: str | None, now: float) -> None:
         read = WaitingRead(read_id, asker, now + self._config.election_timeout_ms)

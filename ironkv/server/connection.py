@@ -150,13 +150,15 @@ class Connection(asyncio.Protocol):
             return True
         return True
 
-    def settle(self, reply: Reply) -> None:
-        """A batch's reply (`node.proposals.Owner`)."""
-        self.pending -= 1
-        if reply is replies.OK and self.replies == "on":
-            self.out.append(b"+OK\r\n")
+    def settle(self, settled: list[Reply]) -> None:
+        """Replies from a batch (`node.proposals.Owner`)."""
+        count = len(settled)
+        self.pending -= count
+        if settled[0] is replies.OK and settled.count(replies.OK) == count and self.replies == "on":
+            self.out.append(replies.OK.wire * count)
         else:
-            self.answer(reply)
+            for reply in settled:
+                self.answer(reply)
         if not self.dirty:
             self.dirty = True
             self.dispatch.dirty.append(self)

@@ -10,7 +10,6 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Iterator
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ironkv.commands import write_handlers  # noqa: F401  (fills the table)
@@ -35,7 +34,6 @@ IN_ORDER: Final = frozenset({"HELLO", "RESET", "QUIT", "CLIENT|REPLY", "WAIT"})
 """They change how earlier replies would look, or look at them: they wait until those are given."""
 RUN_LEAST: Final = 4
 """Requests from which on it pays to see whether a chunk is all one command."""
-_name_of: Final = itemgetter(0)
 LOADING: Final = "LOADING Redis is loading the dataset in memory"
 
 
@@ -199,35 +197,53 @@ class Dispatch:
         connection.last_row = row
 
     def _run_alike(self, connection: Connection, database: Database, requests: list[Request]) -> bool:
-        """Answer a pipeline of one READ command in one go, if that is what it is."""
-        first = requests[0]
-        row = TABLE.get(first[0])
-        if row is None or row.run is None or connection.pending or connection.replies != "on":
+        """Deal with a pipeline of one command in one go, if that is what it is."""
+        row = TABLE.get(requests[0][0])
+        if row is None:
             return False
-        names = [*map(_name_of, requests)]
-        if names.count(first[0]) != len(names) or {*map(len, requests)} != {row.arity}:
+        if row.route is WRITE:
+            done = self._write_alike(connection, row, requests)
+        elif row.run is None or connection.pending or connection.replies != "on":
             return False
-        if not self.server.may_read(connection):
+        else:
+            may = self.server.may_read(connection)
+            done = may and row.run(database, requests, connection.out, connection.proto)
+        if done:
+            connection.last_row = row
+        return done
+
+    def _write_alike(self, connection: Connection, row: Command, requests: list[Request]) -> bool:
+        if not self.server.leading:
             return False
-        connection.last_row = row
-        return row.run(database, requests, connection.out, connection.proto)
+        name, size = requests[0][0], row.plain_size
+        for args in requests:
+            if len(args) != size or args[0] != name:
+                return False
+        if name != row.wire_name:
+            for args in requests:
+                args[0] = row.wire_name
+        self._propose(connection, requests)
+        return True
 
     def _write(self, connection: Connection, row: Command, args: Args) -> None:
         """Gather a write for the log."""
         if not self.server.leading:
             self._say(connection, self.server.not_leader())
             return
-        if row.check is not None:
+        if row.check is not None and len(args) != row.plain_size:
             try:
                 row.check(args)
             except CommandError as error:
                 self._say(connection, error)
                 return
         args[0] = row.wire_name
+        self._propose(connection, [args])
+
+    def _propose(self, connection: Connection, requests: list[Request]) -> None:
         proposals = self.proposals
         if not proposals.waiting:
             self.server.wake()
-        proposals.write(connection, args, connection.db_index)
+        proposals.write(connection, requests, connection.db_index)
 
     def _say(self, connection: Connection, reply: Reply) -> None:
         """Answer what is known already: at once, or behind the replies that are still owed."""
