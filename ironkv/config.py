@@ -12,20 +12,17 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import pathlib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple, NoReturn, get_args, get_origin
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal, NoReturn
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
-from pydantic.fields import FieldInfo
 
 from ironkv import __version__
 from ironkv.errors import IronKVError
-
-Tree = dict[str, Any]
-"""Sections and their keys, as TOML gives them."""
+from ironkv.refusals import IS_SIZE, UNITS, Allowed, Layer, Path, Tree, either, explain, refusal, value_at
 
 
 class ConfigError(IronKVError):
@@ -34,16 +31,6 @@ class ConfigError(IronKVError):
 
 # -- values
 
-_UNITS: Final = {
-    "": 1,
-    "b": 1,
-    "k": 1000,
-    "kb": 1 << 10,
-    "m": 10**6,
-    "mb": 1 << 20,
-    "g": 10**9,
-    "gb": 1 << 30,
-}
 _size_of = re.compile(r"(\d{1,18})\s*([a-z]*)", re.ASCII).fullmatch
 
 
@@ -51,9 +38,9 @@ def parse_size(value: object) -> object:
     """Bytes, from a number or from Redis's spelling: `512mb`, `1gb`, `64k` (which is 64,000)."""
     if isinstance(value, str):
         match = _size_of(value.strip().lower())
-        if match is None or match[2] not in _UNITS:
+        if match is None or match[2] not in UNITS:
             raise ValueError
-        return int(match[1]) * _UNITS[match[2]]
+        return int(match[1]) * UNITS[match[2]]
     return _no_bool(value)
 
 
@@ -64,14 +51,7 @@ def _no_bool(value: object) -> object:
     return value
 
 
-class Allowed(NamedTuple):
-    """What a setting may be, where its type does not say it well."""
-
-    text: str
-
-
-_SIZE: Final = BeforeValidator(parse_size)
-Size = Annotated[int, _SIZE]
+Size = Annotated[int, BeforeValidator(parse_size), IS_SIZE]
 Count = Annotated[int, BeforeValidator(_no_bool)]
 Port = Annotated[Count, Field(ge=1, le=65535)]
 Name = Annotated[
@@ -203,51 +183,43 @@ class Settings(BaseModel):
             setattr(getattr(self, section), name, changed.value(key))
 
 
-def _conflict(settings: Settings) -> tuple[str, str] | None:
+def _conflict(settings: Settings) -> tuple[Path, str] | None:
     """A setting that does not go with another, and what would be allowed."""
     raft, cluster = settings.raft, settings.cluster
     if raft.election_timeout_ms < 2 * raft.heartbeat_ms:
-        least = 2 * raft.heartbeat_ms
-        return "raft.election_timeout_ms", f"{least} or more, twice raft.heartbeat_ms ({raft.heartbeat_ms})"
+        least = f"{2 * raft.heartbeat_ms} or more, twice raft.heartbeat_ms ({raft.heartbeat_ms})"
+        return ("raft", "election_timeout_ms"), least
     ids = [member.id for member in cluster.nodes]
     for place, member in enumerate(cluster.nodes):
         if member.id in ids[:place]:
-            return f"cluster.nodes.{place}.id", "a name that no other node has"
+            return ("cluster", "nodes", place, "id"), "a name that no other node has"
     ports: dict[tuple[str, int], str] = {}
     for place, member in enumerate(cluster.nodes):
         for name in ("port", "cluster_port"):
             address = (member.host, getattr(member, name))
             if address in ports:
-                return f"cluster.nodes.{place}.{name}", f"a port that {ports[address]} does not have there"
+                return ("cluster", "nodes", place, name), f"a port that {ports[address]} does not have there"
             ports[address] = member.id
     return _misfit(settings) if cluster.enabled else None
 
 
-def _misfit(settings: Settings) -> tuple[str, str] | None:
+def _misfit(settings: Settings) -> tuple[Path, str] | None:
     """What this node says of itself and the cluster says otherwise."""
     cluster = settings.cluster
     if not cluster.nodes:
-        return "cluster.nodes", "one [[cluster.nodes]] table per node"
+        return ("cluster", "nodes"), "one [[cluster.nodes]] table per node"
     members = {member.id: member for member in cluster.nodes}
     me = members.get(settings.node.id)
     if me is None:
-        return "node.id", f"an id of cluster.nodes: {_either(list(members))}"
+        return ("node", "id"), f"an id of cluster.nodes: {either(list(members))}"
     if settings.server.port != me.port:
-        return "server.port", f"{me.port}, as cluster.nodes says of {me.id}"
+        return ("server", "port"), f"{me.port}, as cluster.nodes says of {me.id}"
     if cluster.port != me.cluster_port:
-        return "cluster.port", f"{me.cluster_port}, as cluster.nodes says of {me.id}"
+        return ("cluster", "port"), f"{me.cluster_port}, as cluster.nodes says of {me.id}"
     return None
 
 
 # -- where values come from
-
-
-class Layer(NamedTuple):
-    """Values from one place, and for each setting what to call that place."""
-
-    tree: Tree
-    sources: Mapping[str, str]
-    otherwise: str = ""
 
 
 def load(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
@@ -339,7 +311,7 @@ def _file(name: str) -> Layer:
     if not name:
         return Layer({}, {})
     try:
-        tree = tomllib.loads(Path(name).read_text(encoding="utf-8"))
+        tree = tomllib.loads(pathlib.Path(name).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"--config {name}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -357,8 +329,9 @@ def _nest(flat: Mapping[str, object]) -> Tree:
 
 def _merge(into: Tree, layer: Tree) -> None:
     for section, values in layer.items():
-        if isinstance(values, dict) and isinstance(into.get(section), dict):
-            into[section] = {**into[section], **values}
+        before = into.get(section)
+        if isinstance(values, dict):
+            into[section] = {**before, **values} if isinstance(before, dict) else dict(values)
         else:
             into[section] = values
 
@@ -395,127 +368,13 @@ def _is_off(value: object) -> bool:
     return isinstance(value, str) and value.strip().lower() in ("0", "off", "f", "false", "n", "no")
 
 
-# -- saying no
-
-
 def _validate(tree: Tree, layers: Sequence[Layer]) -> Settings:
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(_explain(error, layers)) from None
+        raise ConfigError(explain(error, Settings, layers)) from None
     conflict = _conflict(settings)
     if conflict is not None:
-        key, allowed = conflict
-        path = key.split(".")
-        raise ConfigError(_refusal(path, _at(settings.model_dump(), path), layers, allowed))
+        path, allowed = conflict
+        raise ConfigError(refusal(path, value_at(settings.model_dump(), path), layers, allowed))
     return settings
-
-
-def _explain(error: ValidationError, layers: Sequence[Layer]) -> str:
-    first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
-    if first["type"] == "extra_forbidden":
-        return _unknown(path, layers)
-    if first["type"] == "missing":
-        return f"{'.'.join(path)} ({_source(path, layers)}): missing; {_allowed(path)} is wanted"
-    return _refusal(path, first["input"], layers, _allowed(path))
-
-
-def _refusal(path: Sequence[str], value: object, layers: Sequence[Layer], allowed: str) -> str:
-    return f"{'.'.join(path)} = {_shown(value)} ({_source(path, layers)}): allowed is {allowed}"
-
-
-def _shown(value: object) -> str:
-    """A value as TOML writes it, more or less."""
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _unknown(path: Sequence[str], layers: Sequence[Layer]) -> str:
-    """There is no such key: name the one that was meant."""
-    *above, name = path
-    model = _model(above)
-    near = difflib.get_close_matches(name, model.model_fields, 1)
-    elsewhere = [key for key in keys() if key.endswith(f".{name}")]
-    if near:
-        hint = f"did you mean {'.'.join([*above, near[0]])}?"
-    elif elsewhere:
-        hint = f"did you mean {elsewhere[0]}?"
-    else:
-        hint = f"known {'there ' if above else ''}are {', '.join(model.model_fields)}"
-    return f"{'.'.join(path)} ({_source(path, layers)}): no such setting; {hint}"
-
-
-def _source(path: Sequence[str], layers: Sequence[Layer]) -> str:
-    """Where the value of a setting came from."""
-    for layer in layers:
-        found: Any = layer.tree
-        if _at(found, path[:2]) is not None:
-            return layer.sources.get(".".join(path[:2])) or layer.otherwise
-    return "default"
-
-
-def _at(tree: Any, path: Sequence[str]) -> Any:
-    for part in path:
-        if isinstance(tree, dict):
-            tree = tree.get(part)
-        elif isinstance(tree, list) and part.isdigit() and int(part) < len(tree):
-            tree = tree[int(part)]
-        else:
-            return None
-    return tree
-
-
-def _model(path: Sequence[str]) -> type[BaseModel]:
-    """The model of a table: of `[]`, `["server"]`, `["cluster", "nodes", "0"]`."""
-    if len(path) > 1:
-        return Member
-    return _section(path[0]) if path else Settings
-
-
-def _section(name: str) -> type[BaseModel]:
-    found = Settings.model_fields[name].annotation
-    assert isinstance(found, type)
-    assert issubclass(found, BaseModel)
-    return found
-
-
-def keys() -> Iterator[str]:
-    """Every setting: `node.id`, `node.data_dir` …"""
-    for section in Settings.model_fields:
-        yield from (f"{section}.{name}" for name in _section(section).model_fields)
-
-
-def _allowed(path: Sequence[str]) -> str:
-    """What the setting at `path` may be, in words."""
-    if len(path) == 1:
-        return f"a table: [{path[0]}]"
-    if path[-1].isdigit():
-        return "a table with id, host, port and cluster_port"
-    return _allowed_in(_model(path[:-1]).model_fields[path[-1]])
-
-
-def _allowed_in(field: FieldInfo) -> str:
-    text = next((item.text for item in field.metadata if isinstance(item, Allowed)), None)
-    if text is not None:
-        return text
-    if get_origin(field.annotation) is Literal:
-        return _either([f'"{choice}"' for choice in get_args(field.annotation)])
-    low, high = (
-        next((getattr(item, bound) for item in field.metadata if hasattr(item, bound)), 0)
-        for bound in ("ge", "le")
-    )
-    if _SIZE in field.metadata:
-        return f"a size from {size_text(low)} to {size_text(high)}"
-    return f"a whole number from {low} to {high}"
-
-
-def _either(choices: Sequence[str]) -> str:
-    return f"{', '.join(choices[:-1])} or {choices[-1]}" if len(choices) > 1 else choices[0]
-
-
-def size_text(size: int) -> str:
-    """Bytes in the largest unit that leaves no remainder: `512mb`."""
-    for unit in ("gb", "mb", "kb"):
-        if size and size % _UNITS[unit] == 0:
-            return f"{size // _UNITS[unit]}{unit}"
-    return str(size)
