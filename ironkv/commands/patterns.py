@@ -37,6 +37,8 @@ def _regex(pattern: bytes) -> bytes:
     head, tail = pieces[0], pieces[-1]
     if len(pieces) == 1:
         return head + rb"\Z"
+    if pieces == [b"", b""]:
+        return b"."  # Only the empty pattern matches the empty string, `*` does not (KEYS knows better).
     if len(pieces) - (1 if tail else 2) > STARS_MOST:
         return MATCHES_NOTHING
     middle = b"".join(b"(?>.*?%b)" % piece for piece in pieces[1:-1])

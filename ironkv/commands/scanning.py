@@ -45,9 +45,10 @@ def keys(db: Database, args: Args, now_ms: int) -> Reply:
     """KEYS pattern"""
     matches = None if args[1] == b"*" else matcher(args[1])
     found: list[bytes] = []
-    for slot in range(SLOTS):
-        names = db.live(slot)
-        found += names if matches is None else filter(matches, names)
+    for slot, values in enumerate(db.values):
+        if values:
+            names = db.live(slot)
+            found += names if matches is None else filter(matches, names)
     return found
 
 

@@ -188,8 +188,8 @@ class Database:
 
     def keys(self) -> Iterator[bytes]:
         """Every live key, slot by slot. Raises Due (reads only)."""
-        for slot in range(SLOTS):
-            if self.values[slot]:
+        for slot, values in enumerate(self.values):
+            if values:
                 yield from self.live(slot)
 
     def live(self, slot: int) -> Iterable[bytes]:

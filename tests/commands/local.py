@@ -15,10 +15,24 @@ from ironkv.commands import (  # noqa: F401  (importing fills the table)
     strings,
 )
 from ironkv.commands.arguments import database_index
-from ironkv.commands.table import TABLE, Route, find
+from ironkv.commands.table import TABLE, Command, Route, find
 from ironkv.errors import CommandError, WrongType
 from ironkv.keyspace.keyspace import Database, Due, Keyspace
 from ironkv.resp.replies import OK, Reply, encode
+
+MALFORMED = (
+    "ERR syntax error",
+    "ERR wrong number of arguments",
+    "ERR Unsupported option",
+    "ERR NX and XX, GT or LT",
+    "ERR GT and LT",
+    "ERR DB index",
+    "ERR invalid first DB index",
+    "ERR invalid second DB index",
+    "ERR offset is out of range",
+    "ERR decrement would overflow",
+)
+"""Errors that a check finds without the state: a handler that is given only what was checked has none."""
 
 
 class Local:
@@ -52,20 +66,32 @@ class Local:
     def _run(self, args: list[bytes]) -> Reply:
         now_ms = time.time_ns() // 1_000_000 if self.now_ms is None else self.now_ms
         stand_in = STAND_INS.get(args[0].upper())
-        if stand_in is not None and args[0].upper() not in TABLE:
+        known = TABLE.get(args[0].upper())
+        if stand_in is not None and (known is None or known.route is Route.LOCAL):
             return stand_in(self, args)
         row = find(args)
         if row.check is not None:
             row.check(args)
         if row.route is Route.WRITE:
             self.keyspace.advance(now_ms)
-            return row.handler(self.db, args, self.keyspace.stamp_ms)
+            return self._apply(row, args)
         self.keyspace.now_ms = max(now_ms, self.keyspace.stamp_ms)
         try:
             return row.handler(self.db, args, self.keyspace.now_ms)
         except Due:
             self.keyspace.advance(now_ms)  # what the node does by logging a tick
             return row.handler(self.db, args, self.keyspace.stamp_ms)
+
+    def _apply(self, row: Command, args: list[bytes]) -> Reply:
+        before = list(args)
+        try:
+            return row.handler(self.db, args, self.keyspace.stamp_ms)
+        except CommandError as error:
+            if str(error).startswith(MALFORMED):
+                raise AssertionError(f"{args} must not have come as far as the log") from error
+            raise
+        finally:
+            assert args == before, "a handler must not change what was logged"
 
 
 class StandInList(list[bytes]):
@@ -99,5 +125,8 @@ def _lpush(local: Local, args: list[bytes]) -> Reply:
     return len(items)
 
 
-STAND_INS = {b"SELECT": _select, b"LPUSH": _lpush}
-"""Commands that the sequences need and the table does not have (SELECT belongs to the connection)."""
+STAND_INS = {b"SELECT": _select}
+"""Commands that need more than a keyspace, or that the table does not have yet."""
+
+if b"LPUSH" not in TABLE:
+    STAND_INS[b"LPUSH"] = _lpush

@@ -16,7 +16,7 @@ from tests.commands.oracle import Oracle
 from tests.commands.strategies import SEQUENCES
 from tests.commands.strategies.common import Args
 
-EXAMPLES = int(os.environ.get("IRONKV_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("IRONKV_EXAMPLES", "500"))
 
 
 @settings(

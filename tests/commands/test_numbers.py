@@ -25,7 +25,7 @@ numbers = st.one_of(
 )
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(numbers, min_size=1, max_size=4))
 def test_incrbyfloat_is_redis_to_the_last_digit(oracle: Oracle, amounts: list[bytes]) -> None:
     local = Local()
@@ -35,7 +35,7 @@ def test_incrbyfloat_is_redis_to_the_last_digit(oracle: Oracle, amounts: list[by
         assert local.ask(args) == oracle.ask(args), amount
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(numbers, numbers)
 def test_incrbyfloat_reads_stored_numbers_as_redis(oracle: Oracle, stored: bytes, amount: bytes) -> None:
     local = Local()

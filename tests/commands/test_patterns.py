@@ -92,6 +92,7 @@ strings = st.lists(st.sampled_from([bytes([char]) for char in b"abc]-\\z^[\x80\x
 @example(b"?*", b"")
 @example(b"", b"")
 @example(b"*", b"\n")
+@example(b"*", b"")
 def test_matches_as_redis_does(pattern: bytes, string: bytes) -> None:
     assert bool(matcher(pattern)(string)) == stringmatchlen(pattern, string)
 

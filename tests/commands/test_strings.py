@@ -44,7 +44,7 @@ def test_append_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 keys = st.sampled_from([b"a", b"b", b"{a}1", b"mortal", b"missing"])
 
 
-@given(st.lists(keys, max_size=6), st.sampled_from([2, 3]))
+@given(st.lists(keys, min_size=1, max_size=6), st.sampled_from([2, 3]))
 def test_a_run_of_gets_answers_as_get_does(names: list[bytes], proto: int) -> None:
     local = Local(now_ms=1_000)
     for line in ("SET a 1", "SET {a}1 2", f"SET b {'x' * 3000}", "SET mortal 1 PX 100"):
