@@ -42,6 +42,10 @@ class Session(Protocol):
     """Set it to close the connection once the replies so far are sent."""
 
     @property
+    def blocked(self) -> bool:
+        """Whether it waits for a `Later`."""
+
+    @property
     def last_command(self) -> str:
         """As CLIENT LIST shows it: `get`, `client|list`, or `NULL` before the first."""
 
@@ -73,6 +77,10 @@ class NodeView(Protocol):
     run_id: str
     """40 hex digits, new at every start."""
     config_file: str
+    version: str
+    """IronKV's own."""
+    loading: bool
+    """The journal is being replayed."""
     commands_processed: int
     connections_received: int
     connections_rejected: int
@@ -97,6 +105,15 @@ class NodeView(Protocol):
         """The node's best knowledge of the time, in microseconds since the epoch."""
 
     def uptime_s(self) -> int: ...
+
+    def rates(self) -> tuple[float, float, float]:
+        """Lately, per second: commands, bytes in, bytes out."""
+
+    def reset_statistics(self) -> None:
+        """Begin all counters anew."""
+
+    def change_settings(self, changes: Mapping[str, object]) -> None:
+        """Change settings (`section.key`) and what depends on them: all or, with an error, none."""
 
     def raft_view(self) -> Mapping[str, Any]:
         """role ('leader' | 'follower' | 'candidate'), term, leader (id or None), leader_address

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from ironkv.commands import (  # noqa: F401
+    clients,
+    configuration,
+    connection,
     counters,
     expiration,
     keys,

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ironkv import clock
+from ironkv import __version__, clock
 from ironkv.clock import ClusterClock
 from ironkv.commands.later import Later
 from ironkv.errors import Fault, NotAvailable
@@ -26,6 +26,7 @@ from ironkv.machine import Machine
 from ironkv.node.driver import Driver
 from ironkv.node.proposals import Proposals
 from ironkv.node.reads import ReadGate
+from ironkv.node.upkeep import Rates, Totals, close_idle, close_slow
 from ironkv.peers import wire
 from ironkv.peers.links import Links
 from ironkv.raft.config import HardState, NoSuccessor, RaftConfig
@@ -48,7 +49,9 @@ UNKNOWN_AFTER_TIMEOUTS: Final = 4
 timeouts: by then the next leader has usually committed or replaced it."""
 DRAIN_S: Final = 2.0
 APPLY_BYTES: Final = 512 << 10
-FRAME_SLACK: Final = 64 << 20
+FRAME_MAX: Final = (1 << 30) + (64 << 20)
+"""The largest message between nodes: the longest request any of them may allow, and what goes around it."""
+UPKEEP_EVERY_S: Final = 1.0
 
 
 class Node:
@@ -57,6 +60,7 @@ class Node:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.config_file = getattr(settings, "config_file", "") or ""
+        self.version = __version__
         self.run_id = secrets.token_hex(20)
         self.commands_processed = self.connections_received = self.connections_rejected = 0
         self.bytes_in = self.bytes_out = 0
@@ -69,7 +73,10 @@ class Node:
         self._woken = False
         self._on_setting: dict[str, list[Callable[[], None]]] = {}
         self._waits: list[tuple[int, int, Later]] = []
+        self._rates = Rates()
+        self._upkeep_at_s = 0.0
         self._build()
+        self._follow_settings()
 
     # -- building
 
@@ -103,17 +110,38 @@ class Node:
             request_max=limits.client_query_buffer_limit,
             clients_max=limits.maxclients,
             proposals_max=limits.max_proposal_bytes,
+            keepalive_s=settings.server.tcp_keepalive,
         )
         self._listener = Listener(self._dispatch)
         self._links = Links(
             settings.cluster.name,
             me,
             {node.id: (node.host, node.cluster_port) for node in nodes if node.id != me},
-            limits.client_query_buffer_limit + FRAME_SLACK,
+            FRAME_MAX,
             on_mail=self._on_mail,
             on_up=lambda peer: self._on_peer(peer, True),
             on_down=lambda peer: self._on_peer(peer, False),
         )
+
+    def _follow_settings(self) -> None:
+        """What changes at once when a setting does; the others are looked up when they are needed."""
+        for name in ("maxclients", "proto_max_bulk_len", "client_query_buffer_limit", "max_proposal_bytes"):
+            self.on_setting(f"limits.{name}", self._set_limits)
+        self.on_setting("server.tcp_keepalive", self._set_limits)
+        self.on_setting("log.level", self._set_log_level)
+
+    def _set_limits(self) -> None:
+        limits = self.settings.limits
+        self._dispatch.set_limits(
+            bulk_max=limits.proto_max_bulk_len,
+            request_max=limits.client_query_buffer_limit,
+            clients_max=limits.maxclients,
+            proposals_max=limits.max_proposal_bytes,
+            keepalive_s=self.settings.server.tcp_keepalive,
+        )
+
+    def _set_log_level(self) -> None:
+        logging.getLogger().setLevel(self.settings.log.level.upper())
 
     def _build_driver(self) -> None:
         """The core starts from the replayed state."""
@@ -268,7 +296,19 @@ class Node:
 
         self.now_s = time.monotonic()
         self._guarded(work)
+        if self.now_s >= self._upkeep_at_s:
+            self._upkeep_at_s = self.now_s + UPKEEP_EVERY_S
+            self._upkeep()
         self._loop.call_later(wait / 1000.0, self._timer)
+
+    def _upkeep(self) -> None:
+        self._rates.sample(Totals(self.now_s, self.commands_processed, self.bytes_in, self.bytes_out))
+        timeout_s = self.settings.server.timeout
+        if timeout_s:
+            close_idle(self._dispatch.connections.values(), self.now_s, timeout_s)
+        most = self.settings.limits.client_output_buffer_limit
+        if most:
+            close_slow(self._dispatch.connections.values(), most)
 
     def wake(self) -> None:
         if not self._woken:
@@ -371,6 +411,20 @@ class Node:
 
     def uptime_s(self) -> int:
         return int(time.monotonic() - self._started)
+
+    def rates(self) -> tuple[float, float, float]:
+        return self._rates.per_second()
+
+    def reset_statistics(self) -> None:
+        self.commands_processed = self.connections_received = self.connections_rejected = 0
+        self.bytes_in = self.bytes_out = self.keyspace.expired = 0
+        self._dispatch.errors.clear()
+        self._rates.forget()
+
+    def change_settings(self, changes: Mapping[str, object]) -> None:
+        self.settings.change(changes)
+        for apply in dict.fromkeys(apply for name in changes for apply in self._on_setting.get(name, ())):
+            apply()
 
     def on_setting(self, name: str, apply: Callable[[], None]) -> None:
         self._on_setting.setdefault(name, []).append(apply)

@@ -174,6 +174,11 @@ class Parser:
         self.error: ProtocolError | None = None
         """Set when the stream is broken; requests before that point were returned. Feed no more."""
 
+    def set_limits(self, bulk_max: int, request_max: int) -> None:
+        """New limits, for what is parsed from now on."""
+        self._exact.bulk_max = bulk_max
+        self._exact.request_max = request_max
+
     @property
     def held(self) -> int:
         """Bytes received that are not part of a returned request yet."""

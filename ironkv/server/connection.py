@@ -195,6 +195,10 @@ class Connection(asyncio.Protocol):
     # -- commands.session.Session
 
     @property
+    def blocked(self) -> bool:
+        return self.later is not None
+
+    @property
     def last_command(self) -> str:
         return self.last_row.lower_name if self.last_row is not None else "NULL"
 
@@ -216,6 +220,7 @@ class Connection(asyncio.Protocol):
     def kill(self) -> None:
         self.closing = True
         self.out.clear()
+        self.dispatch.left(self)
         self.transport.abort()
 
     def buffer_sizes(self) -> tuple[int, int]:

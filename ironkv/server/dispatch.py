@@ -73,6 +73,7 @@ class Dispatch:
         request_max: int,
         clients_max: int,
         proposals_max: int,
+        keepalive_s: int,
     ) -> None:
         self.node: Any = node
         self.server = server
@@ -82,6 +83,7 @@ class Dispatch:
         self.request_max = request_max
         self.clients_max = clients_max
         self.proposals_max = proposals_max
+        self.keepalive_s = keepalive_s
         self.dirty: list[Connection] = []
         self.connections: dict[int, Connection] = {}
         self.errors: Counter[str] = Counter()
@@ -104,6 +106,20 @@ class Dispatch:
             connection.transport.close()
             return
         self.connections[connection.id] = connection
+        if self.keepalive_s:
+            _keep_alive(sock, self.keepalive_s)
+
+    def set_limits(
+        self, *, bulk_max: int, request_max: int, clients_max: int, proposals_max: int, keepalive_s: int
+    ) -> None:
+        """New limits: those of requests for every connection, keepalive for those to come."""
+        self.bulk_max = bulk_max
+        self.request_max = request_max
+        self.clients_max = clients_max
+        self.proposals_max = proposals_max
+        self.keepalive_s = keepalive_s
+        for connection in self.connections.values():
+            connection.parser.set_limits(bulk_max, request_max)
 
     def left(self, connection: Connection) -> None:
         self.connections.pop(connection.id, None)
@@ -370,3 +386,12 @@ class Dispatch:
             held_back, self._held_back = self._held_back, set()
             for connection in held_back:
                 connection.resume("proposals")
+
+
+def _keep_alive(sock: socket.socket, interval_s: int) -> None:
+    """Probe a silent peer after `interval_s`, give it up after three probes in as long again (anet.c)."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, min(interval_s, 32_767))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, min(max(interval_s // 3, 1), 32_767))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)

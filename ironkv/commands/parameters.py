@@ -1,0 +1,189 @@
+"""Redis's configuration parameters: which of them are settings here, and what is true of the others.
+
+    Changeable   a setting that CONFIG SET changes; its bounds are the setting's own
+    Fixed        what cannot be otherwise here: CONFIG SET takes the same value only, or none at all
+
+A setting without a counterpart in Redis shows under its own name, such as `raft.heartbeat_ms`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from ironkv.commands.arguments import integer
+from ironkv.errors import NotInteger
+
+if TYPE_CHECKING:
+    from ironkv.config import Settings
+
+_UNITS: Final = {
+    "": 1, "b": 1, "k": 1000, "kb": 1 << 10, "m": 10**6, "mb": 1 << 20, "g": 10**9, "gb": 1 << 30,
+}  # fmt: skip
+_memory_of = re.compile(r"(\d{1,18})([a-z]*)\Z", re.ASCII).match
+
+IMMUTABLE: Final = "can't set immutable config"
+
+
+class Refused(Exception):
+    """A value that a parameter cannot have; the message is Redis's."""
+
+
+class Parameter:
+    """A parameter and how to read it."""
+
+    immutable = False
+    """Not even its present value may be set."""
+
+    def __init__(self, read: Callable[[Settings], str]) -> None:
+        self.read = read
+
+    def must_be(self, text: str, settings: Settings) -> None:
+        """Accept only what holds anyway. Raises Refused."""
+        if text.lower() != self.read(settings).lower():
+            raise Refused(IMMUTABLE)
+
+
+class Fixed(Parameter):
+    """What is true of every node, whatever its settings."""
+
+    def __init__(self, value: str, *also: str) -> None:
+        super().__init__(lambda settings: value)
+        self._spellings = {value, *also}
+
+    def must_be(self, text: str, settings: Settings) -> None:
+        if text.lower() not in self._spellings:
+            raise Refused(IMMUTABLE)
+
+
+class Immutable(Parameter):
+    """As in Redis: set at start, and never again."""
+
+    immutable = True
+
+
+class Changeable(Parameter):
+    """The setting `key`; its kind says how CONFIG writes and reads it."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(lambda settings: self.shown(settings.value(key)))
+        self.key = key
+
+    def shown(self, value: Any) -> str:
+        return str(value)
+
+    def parse(self, text: str, settings: Settings) -> object:
+        """The setting's new value. Raises Refused."""
+        try:
+            number = integer(text.encode("utf-8", "surrogateescape"))
+        except NotInteger:
+            raise Refused("argument couldn't be parsed into an integer") from None
+        return self._bounded(number, settings)
+
+    def _bounded(self, number: int, settings: Settings) -> int:
+        section, _, name = self.key.partition(".")
+        metadata = type(getattr(settings, section)).model_fields[name].metadata
+        low, high = (
+            next(getattr(item, bound) for item in metadata if hasattr(item, bound)) for bound in ("ge", "le")
+        )
+        if not low <= number <= high:
+            raise Refused(f"argument must be between {low} and {high} inclusive")
+        return number
+
+
+class Memory(Changeable):
+    """A number of bytes, which may have a unit."""
+
+    def parse(self, text: str, settings: Settings) -> object:
+        return self._bounded(_bytes(text), settings)
+
+
+def _bytes(text: str) -> int:
+    match = _memory_of(text.lower())
+    if match is None or match[2] not in _UNITS:
+        raise Refused("argument must be a memory value")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+class LogLevel(Changeable):
+    """Redis has a level between `debug` and `notice`, and no word for errors only."""
+
+    WORDS: Final = {"debug": "debug", "verbose": "info", "notice": "info", "warning": "warning"}
+    SHOWN: Final = {"debug": "debug", "info": "notice", "warning": "warning", "error": "warning"}
+
+    def shown(self, value: Any) -> str:
+        return self.SHOWN[value]
+
+    def parse(self, text: str, settings: Settings) -> object:
+        level = self.WORDS.get(text.lower())
+        if level is None:
+            raise Refused(f"argument(s) must be one of the following: {', '.join(self.WORDS)}")
+        return level
+
+
+class OutputLimit(Changeable):
+    """`normal hard-limit 0 0`: the one class of clients there is, and no soft limit."""
+
+    def shown(self, value: Any) -> str:
+        return f"normal {value} 0 0"
+
+    def parse(self, text: str, settings: Settings) -> object:
+        words = text.split()
+        if len(words) % 4:
+            raise Refused("Wrong number of arguments in buffer limit configuration.")
+        if len(words) != 4 or words[0].lower() != "normal" or (words[2], words[3]) != ("0", "0"):
+            raise Refused("only `normal <hard-limit> 0 0` can be set: there are no soft limits")
+        try:
+            return self._bounded(_bytes(words[1]), settings)
+        except Refused:
+            raise Refused(
+                "Error in hard, soft or soft_seconds setting in buffer limit configuration."
+            ) from None
+
+
+def _setting(key: str) -> Callable[[Settings], str]:
+    def read(settings: Settings) -> str:
+        value = settings.value(key)
+        return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+    return read
+
+
+PARAMETERS: Final[dict[str, Parameter]] = {
+    "appendfsync": Fixed("always"),
+    "appendonly": Fixed("yes"),
+    "bind": Immutable(_setting("server.bind")),
+    "client-output-buffer-limit": OutputLimit("limits.client_output_buffer_limit"),
+    "client-query-buffer-limit": Memory("limits.client_query_buffer_limit"),
+    "cluster-enabled": Immutable(lambda settings: "no"),
+    "databases": Immutable(lambda settings: "16"),
+    "dir": Immutable(_setting("node.data_dir")),
+    "loglevel": LogLevel("log.level"),
+    "maxclients": Changeable("limits.maxclients"),
+    "maxmemory": Fixed("0", "0b"),
+    "maxmemory-policy": Fixed("noeviction"),
+    "notify-keyspace-events": Fixed(""),
+    "port": Immutable(_setting("server.port")),
+    "proto-max-bulk-len": Memory("limits.proto_max_bulk_len"),
+    "replica-read-only": Fixed("yes"),
+    "requirepass": Fixed(""),
+    "save": Fixed(""),
+    "tcp-keepalive": Changeable("server.tcp_keepalive"),
+    "timeout": Changeable("server.timeout"),
+    "unixsocket": Immutable(lambda settings: ""),
+    "cluster.enabled": Immutable(_setting("cluster.enabled")),
+    "cluster.name": Immutable(_setting("cluster.name")),
+    "cluster.port": Immutable(_setting("cluster.port")),
+    "journal.map_size": Immutable(_setting("journal.map_size")),
+    "journal.sync": Immutable(_setting("journal.sync")),
+    "limits.max_proposal_bytes": Memory("limits.max_proposal_bytes"),
+    "log.format": Immutable(_setting("log.format")),
+    "node.id": Immutable(_setting("node.id")),
+    "raft.election_timeout_ms": Immutable(_setting("raft.election_timeout_ms")),
+    "raft.heartbeat_ms": Immutable(_setting("raft.heartbeat_ms")),
+    "raft.reads": Immutable(_setting("raft.reads")),
+    "server.on_follower_write": Immutable(_setting("server.on_follower_write")),
+}
+
+ALIASES: Final = {"slave-read-only": "replica-read-only"}
