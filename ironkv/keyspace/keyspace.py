@@ -242,10 +242,15 @@ class Keyspace:
         return [database for database in self._databases if database is not None]
 
     def swap(self, one: int, other: int) -> None:
-        """Let two databases change places: what is kept under one number is then under the other."""
+        """Let two databases exchange all that they hold.
+
+        The objects keep their numbers: whoever has one in hand, as the machine has within an entry,
+        goes on with what is now under that number.
+        """
         first, second = self.database(one), self.database(other)
-        self._databases[one], self._databases[other] = second, first
-        first.index, second.index = other, one
+        first.values, second.values = second.values, first.values
+        first.deadlines, second.deadlines = second.deadlines, first.deadlines
+        first.calendar, second.calendar = second.calendar, first.calendar
 
     def clear(self) -> None:
         """Remove every key of every database."""

@@ -223,13 +223,17 @@ def test_string_refuses_other_types() -> None:
 
 def test_swapped_databases_answer_to_each_other_s_number() -> None:
     keyspace = Keyspace()
-    keyspace.database(0).set(b"a", b"0")
+    zero = keyspace.database(0)
+    zero.set(b"a", b"0")
+    zero.set_deadline(b"a", 100)
     keyspace.swap(0, 3)
+    assert keyspace.database(0) is zero, "a database in hand stays the one of its number"
+    assert zero.find(b"a") is None
     assert keyspace.database(3).find(b"a") == b"0"
-    assert keyspace.database(0).find(b"a") is None
     assert [keyspace.database(n).index for n in range(DATABASES)] == list(range(DATABASES))
+    check(keyspace)
     keyspace.swap(3, 3)
-    assert keyspace.database(3).find(b"a") == b"0"
+    assert keyspace.database(3).deadline(b"a") == 100
 
 
 def _random_keys(database: Database, times: int) -> Counter[bytes | None]:
