@@ -71,14 +71,14 @@ def time_to_live(on: Subject) -> None:
     expect(on.client.call("TTL", key), -1, "TTL before")
     expect(on.client.call("EXPIRE", key, 100), 1, "EXPIRE")
     left = on.client.call("TTL", key)
-    if left not in (99, 100):
+    if not isinstance(left, int) or not 90 <= left <= 100:
         raise Wrong(f"TTL after: expected 100, got {left!r}")
 
 
 def expiry(on: Subject) -> None:
     """a key is gone after its time"""
     key = on.key("brief")
-    on.client.call("SET", key, "x", "PX", 200)
+    on.client.call("SET", key, "x", "PX", 1_000)
     expect(on.client.call("EXISTS", key), 1, "EXISTS at once")
     wait_for(lambda: on.client.call("EXISTS", key) == 0, "the key is gone", PATIENCE)
 

@@ -10,6 +10,7 @@ import pytest
 from ironkv.tools.client import Client
 from ironkv.tools.cluster import ThrowawayCluster, wait_for
 from ironkv.tools.nodes import FOLLOWER, LEADER
+from tests.cluster.conftest import CALM
 
 
 def test_three_nodes_elect_one_leader(shared_cluster: ThrowawayCluster) -> None:
@@ -100,7 +101,7 @@ def test_a_read_behind_a_write_of_its_connection_sees_it(shared_cluster: Throwaw
 
 @pytest.mark.parametrize("reads", ["lease", "quorum"])
 def test_a_leader_that_slept_through_its_deposition_gives_no_stale_read(tmp_path: Path, reads: str) -> None:
-    with ThrowawayCluster(parent=tmp_path, settings={"raft": {"reads": reads}}) as cluster:
+    with ThrowawayCluster(parent=tmp_path, settings={"raft": {"reads": reads, **CALM["raft"]}}) as cluster:
         _oversleep(cluster)
 
 

@@ -155,7 +155,11 @@ def test_a_missing_network_is_named(checkout: Checkout) -> None:
 
 def test_the_comprehensive_check_passes() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "import sys, test_ironkv_cluster as t; sys.exit(t.main(['--own']))"],
+        [
+            sys.executable,
+            "-c",
+            "import sys, test_ironkv_cluster as t; sys.exit(t.main(['--own', '--patient']))",
+        ],
         cwd=ROOT,
         env=surroundings(),
         capture_output=True,

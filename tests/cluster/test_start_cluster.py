@@ -14,6 +14,7 @@ import pytest
 
 from ironkv.tools.cluster import ThrowawayCluster
 from ironkv.tools.processes import Process, command_line, port_holder, port_is_free
+from tests.cluster.conftest import CALM
 
 SCRIPT = Path(__file__).resolve().parents[2] / "start_cluster.sh"
 
@@ -46,7 +47,7 @@ class Script:
 
 @pytest.fixture
 def script(tmp_path: Path) -> Iterator[Script]:
-    cluster = ThrowawayCluster(parent=tmp_path)
+    cluster = ThrowawayCluster(parent=tmp_path, settings=CALM)
     try:
         yield Script(cluster)
     finally:
