@@ -2,8 +2,12 @@
 
 Writes that arrive while the journal is busy gather in one batch, which becomes one entry. A batch
 also carries *rides*: whatever a connection sends behind its own unacknowledged writes. They are
-answered in order when the batch is applied and are not logged. A read that rides is linearizable
-without asking anybody: it takes effect at an entry that committed after the read had arrived.
+answered in order when the batch is applied and are not logged. A read that rides on a batch that is
+still being gathered is linearizable without asking anybody: had another leader been elected before it
+arrived, then the majority that elected it would not store the entry, so the read takes effect after
+whatever was acknowledged before it. A batch in flight proves nothing: it may be stored by a majority
+already, committed by the next leader and built upon, and only we have not heard. Reads ride on that
+one only while the lease holds, else they wait until it is settled and are then read like any other.
 
 What becomes of a batch is decided by the log alone:
     committed at its index with its term     the replies are the real ones, whoever leads by then
@@ -147,6 +151,10 @@ class Proposals:
         """Count request bytes towards the batch being gathered."""
         self.gathering.bytes += size
         self.bytes += size
+
+    def still_gathers(self, owner: Owner) -> bool:
+        """Whether the newest batch of `owner` is not proposed yet, so that a read may ride on it."""
+        return owner.batch is not None and owner.batch.index == 0
 
     def ride(self, ride: Ride) -> None:
         """Answer something behind its owner's unacknowledged writes."""

@@ -184,6 +184,11 @@ class Dispatch:
             route = row.route
             if route is READ:
                 if connection.pending:
+                    if not (readable or proposals.still_gathers(connection)):
+                        readable = server.may_read(connection)
+                        if not readable:
+                            connection.backlog.extend((args, *rest))
+                            break
                     proposals.ride(Ride(connection, row, args, connection.db_index))
                     continue
                 if not readable:
