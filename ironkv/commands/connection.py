@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ironkv.commands.arguments import database_index, integer
-from ironkv.commands.session import Session
+from ironkv.commands.session import NodeView, Session
 from ironkv.commands.table import Args, Route, command
 from ironkv.errors import CommandError, NotInteger
 from ironkv.resp.replies import OK, PONG, Reply, Status
@@ -35,9 +35,9 @@ def refused_attribute(attribute: bytes) -> CommandError:
     return CommandError(f"ERR {attribute.decode('utf-8', 'surrogateescape')} {_NAME_REFUSED}")
 
 
-def is_master(session: Session) -> bool:
-    """Whether clients should take this node for the master. A node that stands alone leads itself."""
-    return bool(session.node.raft_view()["role"] == "leader")
+def leads(node: NodeView) -> bool:
+    """Whether clients should take this node for the master; one that stands alone is its own."""
+    return not node.settings.cluster.enabled or node.raft_view()["role"] == "leader"
 
 
 # -- is anybody there?
@@ -130,7 +130,7 @@ def _greeting(session: Session) -> dict[bytes, Any]:
         b"proto": session.proto,
         b"id": session.id,
         b"mode": b"standalone",
-        b"role": b"master" if is_master(session) else b"replica",
+        b"role": b"master" if leads(session.node) else b"replica",
         b"modules": [],
     }
 

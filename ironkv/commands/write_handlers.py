@@ -10,6 +10,7 @@ from ironkv.commands import (  # noqa: F401
     connection,
     counters,
     expiration,
+    information,
     keys,
     lcs,
     objects,

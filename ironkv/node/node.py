@@ -461,7 +461,7 @@ class Node:
             "port": port,
             "role": "leader" if node == core.leader else "follower",
             "match": core.last_index if me else follower.match if follower else None,
-            "lag_ms": None,
+            "lag_ms": int(clock.boot_ms() - follower.heard) if follower else None,
             "online": me or self._links.online(node),
         }
 

@@ -1,0 +1,255 @@
+"""The sections of INFO: Redis's field names, each with what is true of this node or left out."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeAlias
+
+from ironkv.commands.connection import REDIS_VERSION, leads
+from ironkv.commands.session import NodeView
+
+Fields: TypeAlias = Iterator[tuple[str, object]]
+Section: TypeAlias = Callable[[NodeView], Fields]
+
+DAY_S: Final = 86_400
+_UNITS: Final = ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"))
+
+
+def human(size: int) -> str:
+    """Bytes as Redis abbreviates them (bytesToHuman): `1.20M`."""
+    for unit, letter in _UNITS:
+        if size >= unit:
+            return f"{size / unit:.2f}{letter}"
+    return f"{size}B"
+
+
+def _sized(name: str, size: int) -> Fields:
+    yield name, size
+    yield f"{name}_human", human(size)
+
+
+def server(node: NodeView) -> Fields:
+    uptime_s, system = node.uptime_s(), platform.uname()
+    yield "redis_version", REDIS_VERSION
+    yield "ironkv_version", node.version
+    yield "ironkv_node_id", node.settings.node.id
+    yield "redis_mode", "standalone"
+    yield "os", f"{system.system} {system.release} {system.machine}"
+    yield "arch_bits", 8 * struct.calcsize("P")
+    yield "monotonic_clock", "POSIX clock_gettime"
+    yield "process_id", os.getpid()
+    yield "run_id", node.run_id
+    yield "tcp_port", node.settings.server.port
+    yield "server_time_usec", node.clock_us()
+    yield "uptime_in_seconds", uptime_s
+    yield "uptime_in_days", uptime_s // DAY_S
+    yield "config_file", node.config_file
+
+
+def clients(node: NodeView) -> Fields:
+    yield "connected_clients", len(node.sessions)
+    yield "maxclients", node.settings.limits.maxclients
+    yield "blocked_clients", sum(session.blocked for session in node.sessions.values())
+    yield "tracking_clients", 0
+
+
+def memory(node: NodeView) -> Fields:
+    """Python does not say what of a process's memory is in use, so `used_memory` is all it holds."""
+    resident, peak = _resident(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = max(peak, resident)
+    yield from _sized("used_memory", resident)
+    yield from _sized("used_memory_rss", resident)
+    yield from _sized("used_memory_peak", peak)
+    yield "used_memory_peak_perc", f"{100 * resident / peak:.2f}%"
+    yield from _sized("total_system_memory", _pages("SC_PHYS_PAGES"))
+    yield from _sized("maxmemory", 0)
+    yield "maxmemory_policy", "noeviction"
+
+
+def _pages(name: str) -> int:
+    return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _resident() -> int:
+    try:
+        with open("/proc/self/statm", "rb") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:  # no Linux: the peak is the best that can be known
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def persistence(node: NodeView) -> Fields:
+    """The journal is to this node what the append-only file is to Redis."""
+    journal = node.journal_view()
+    yield "loading", int(node.loading)
+    yield "async_loading", 0
+    if node.loading:
+        yield from _progress(node)
+    yield "rdb_bgsave_in_progress", 0
+    yield "aof_enabled", 1
+    yield "aof_rewrite_in_progress", 0
+    yield "aof_rewrite_scheduled", 0
+    yield "aof_last_write_status", "ok"  # a node whose journal failed once does not run on
+    yield "aof_current_size", journal["bytes_used"]
+    yield "ironkv_journal_first_index", journal["first_index"]
+    yield "ironkv_journal_last_index", journal["last_index"]
+    yield "ironkv_journal_bytes_mapped", journal["bytes_mapped"]
+    yield "ironkv_journal_writes", journal["writes"]
+    yield "ironkv_journal_last_write_ms", journal["last_write_ms"]
+
+
+def _progress(node: NodeView) -> Fields:
+    raft, elapsed_s = node.raft_view(), node.uptime_s()
+    done = min(raft["applied"] / raft["commit"], 1.0) if raft["commit"] else 0.0
+    yield "loading_loaded_perc", f"{100 * done:.2f}"
+    yield "loading_eta_seconds", int(elapsed_s * (1 - done) / done) if done else 1
+
+
+def stats(node: NodeView) -> Fields:
+    per_second, bytes_in, bytes_out = node.rates()
+    yield "total_connections_received", node.connections_received
+    yield "total_commands_processed", node.commands_processed
+    yield "instantaneous_ops_per_sec", round(per_second)
+    yield "total_net_input_bytes", node.bytes_in
+    yield "total_net_output_bytes", node.bytes_out
+    yield "instantaneous_input_kbps", f"{bytes_in / 1024:.2f}"
+    yield "instantaneous_output_kbps", f"{bytes_out / 1024:.2f}"
+    yield "rejected_connections", node.connections_rejected
+    yield "expired_keys", node.keyspace.expired
+    yield "evicted_keys", 0
+    yield "evicted_clients", 0
+    yield "total_error_replies", sum(node.errors.values())
+
+
+# -- replication, as Redis tells it and as it is
+
+
+def replicas(node: NodeView) -> list[dict[str, Any]]:
+    """The other nodes, as the leader knows them."""
+    me = node.settings.node.id
+    return [member for member in node.raft_view()["nodes"] if member["id"] != me]
+
+
+def master_link(node: NodeView) -> tuple[str, int, bool]:
+    """Host and port of the leader that this follower knows (or nothing and 0), whether it is in reach."""
+    raft = node.raft_view()
+    host, port = raft["leader_address"] or ("", 0)
+    return host, port, any(member["id"] == raft["leader"] and member["online"] for member in raft["nodes"])
+
+
+def replication(node: NodeView) -> Fields:
+    """Offsets are indices of log entries."""
+    raft = node.raft_view()
+    if leads(node):
+        yield "role", "master"
+        online = [member for member in replicas(node) if member["online"]]
+        yield "connected_slaves", len(online)
+        for place, member in enumerate(online):
+            yield f"slave{place}", _slave(member)
+    else:
+        yield from _as_follower(node, raft)
+    yield "master_failover_state", "no-failover"
+    yield "master_repl_offset", raft["last_index"]
+
+
+def _slave(member: dict[str, Any]) -> str:
+    lag_s = int((member["lag_ms"] or 0) / 1000)
+    return f"ip={member['host']},port={member['port']},state=online,offset={member['match'] or 0},lag={lag_s}"
+
+
+def _as_follower(node: NodeView, raft: Any) -> Fields:
+    host, port, up = master_link(node)
+    yield "role", "slave"
+    yield "master_host", host
+    yield "master_port", port
+    yield "master_link_status", "up" if up else "down"
+    yield "master_sync_in_progress", 0
+    yield "slave_read_repl_offset", raft["last_index"]
+    yield "slave_repl_offset", raft["applied"]
+    yield "slave_read_only", 1
+    yield "connected_slaves", 0
+
+
+def cpu(node: NodeView) -> Fields:
+    whole, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    yield "used_cpu_sys", f"{whole.ru_stime:.6f}"
+    yield "used_cpu_user", f"{whole.ru_utime:.6f}"
+    yield "used_cpu_sys_children", f"{children.ru_stime:.6f}"
+    yield "used_cpu_user_children", f"{children.ru_utime:.6f}"
+
+
+def modules(node: NodeView) -> Fields:
+    yield from ()
+
+
+def errorstats(node: NodeView) -> Fields:
+    for code, count in sorted(node.errors.items()):
+        yield f"errorstat_{code}", f"count={count}"
+
+
+def cluster(node: NodeView) -> Fields:
+    yield "cluster_enabled", 0
+
+
+def raft(node: NodeView) -> Fields:
+    view = node.raft_view()
+    yield "raft_role", view["role"]
+    yield "raft_term", view["term"]
+    yield "raft_leader", view["leader"] or ""
+    yield "raft_commit_index", view["commit"]
+    yield "raft_applied_index", view["applied"]
+    yield "raft_last_index", view["last_index"]
+    yield "raft_nodes", len(view["nodes"])
+    for place, member in enumerate(view["nodes"]):
+        yield f"raft_node{place}", _member(member)
+
+
+def _member(member: dict[str, Any]) -> str:
+    known = {
+        "id": member["id"],
+        "host": member["host"],
+        "port": member["port"],
+        "role": member["role"],
+        "state": "online" if member["online"] else "offline",
+        "match": member["match"],
+        "lag_ms": member["lag_ms"],
+    }
+    return ",".join(f"{name}={value}" for name, value in known.items() if value is not None)
+
+
+def keyspace(node: NodeView) -> Fields:
+    for database in node.keyspace.used():
+        count = len(database)
+        if count:
+            yield f"db{database.index}", f"keys={count},expires={database.deadline_count()},avg_ttl=0"
+
+
+SECTIONS: Final[dict[str, tuple[str, Section]]] = {
+    "server": ("Server", server),
+    "clients": ("Clients", clients),
+    "memory": ("Memory", memory),
+    "persistence": ("Persistence", persistence),
+    "stats": ("Stats", stats),
+    "replication": ("Replication", replication),
+    "cpu": ("CPU", cpu),
+    "modules": ("Modules", modules),
+    "errorstats": ("Errorstats", errorstats),
+    "cluster": ("Cluster", cluster),
+    "raft": ("Raft", raft),
+    "keyspace": ("Keyspace", keyspace),
+}
+"""In the order in which INFO gives them, whatever the order they were asked for. All are given by default."""
+
+
+def written(names: set[str], node: NodeView) -> bytes:
+    """The text of these sections."""
+    sections = [_written(*SECTIONS[name], node) for name in SECTIONS if name in names]
+    return "\r\n".join(sections).encode("utf-8", "surrogateescape")
+
+
+def _written(title: str, section: Section, node: NodeView) -> str:
+    return f"# {title}\r\n" + "".join(f"{name}:{value}\r\n" for name, value in section(node))
