@@ -90,7 +90,7 @@ class Checks:
             must(self.history[entry.index - 1] == entry, f"{node.name} applies another entry {entry.index}")
             return
         self.history.append(entry)
-        holders = sum(1 for each in self.cluster.nodes.values() if each.on_disk(entry))
+        holders = sum(1 for each in self.cluster.nodes.values() if each.disk.holds(entry))
         must(
             holders >= majority(len(self.cluster.nodes)),
             f"{entry.index}.{entry.term} is committed on {holders} disks",
@@ -98,9 +98,11 @@ class Checks:
 
     def logs_match(self) -> None:
         """If two logs hold an entry of the same index and term, they agree up to there (§5.3)."""
-        logs = [node.disk.log for node in self.cluster.nodes.values()]
-        for a, first in enumerate(logs):
-            for second in logs[a + 1 :]:
+        disks = [node.disk for node in self.cluster.nodes.values()]
+        for a, one in enumerate(disks):
+            for other in disks[a + 1 :]:
+                base = max(one.base_index, other.base_index)
+                first, second = one.log[base - one.base_index :], other.log[base - other.base_index :]
                 common = min(len(first), len(second))
                 while common and first[common - 1].term != second[common - 1].term:
                     common -= 1

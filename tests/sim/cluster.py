@@ -51,11 +51,12 @@ class Node:
     def clock(self) -> float:
         return self.offset + self.rate * self.cluster.now
 
-    def on_disk(self, entry: Entry) -> bool:
-        return entry.index <= self.disk.last_index and self.disk.log[entry.index - 1] == entry
-
     def holds(self, entry: Entry) -> bool:
-        return self.core_now._log.slice(entry.index, entry.index, 1)[0] == entry
+        """Whether the core's log has it, on disk or not yet."""
+        if entry.index <= self.disk.base_index:
+            return True
+        log = self.core_now._log
+        return entry.index <= log.last_index and log.slice(entry.index, entry.index, 1)[0] == entry
 
     # -- life and death ---------------------------------------------------------------------------
 
@@ -65,7 +66,11 @@ class Node:
         self.rate = 1 + chance.uniform(-drift, drift)
         self.offset = chance.uniform(0, 1e6)
         # The newest snapshot may be anything up to what was applied and durable; the rest is replayed.
-        self.applied = chance.choice((0, chance.randint(0, min(self.applied, self.disk.last_index))))
+        oldest, newest = (
+            self.disk.base_index,
+            max(self.disk.base_index, min(self.applied, self.disk.last_index)),
+        )
+        self.applied = chance.choice((oldest, chance.randint(oldest, newest)))
         self.proposed, self.reads, self.granted = {}, {}, []
         self._seen_leading = (0, False)
         self._tick_at = inf
@@ -465,6 +470,7 @@ class Cluster:
     def _look_around(self) -> None:
         """Now and then: what is dear to check, and reads that nobody answers."""
         self.checks.logs_match()
+        self._compact()
         for node in self.nodes.values():
             if node.core is not None and node.paused is None:
                 for _, asked in node.reads.values():
@@ -472,6 +478,16 @@ class Cluster:
                         self.now - asked < 3 * TIMEOUT_MS or not self._was_awake(node), "a read waits forever"
                     )
         self.after(250, self._look_around)
+
+    def _compact(self) -> None:
+        """Somebody forgets old entries; as snapshots are not sent, only such as everybody has on disk."""
+        history = self.checks.history
+        common = min(node.disk.base_index for node in self.nodes.values())
+        while common < len(history) and all(node.disk.holds(history[common]) for node in self.nodes.values()):
+            common += 1
+        node = self.nodes[self.chance.choice(self.names)]
+        if node.core is not None and self.chance.random() < 0.5:
+            node.disk.compact(min(self.chance.randint(0, common), node.applied))
 
     def _was_awake(self, node: Node) -> bool:
         """Pauses excuse a late answer; runs without pauses keep the check sharp."""

@@ -9,24 +9,47 @@ from ironkv.raft.messages import Entry, Persist
 class Disk:
     """The journal of one node: `Stored`, plus writing and crashing."""
 
-    first_index = 1
-
     def __init__(self) -> None:
         self.log: list[Entry] = []
+        self.base_index = self.base_term = 0
+        """The last entry that was compacted away."""
         self.hard = HardState()
         self.writing: Persist | None = None
 
     @property
+    def first_index(self) -> int:
+        return self.base_index + 1
+
+    @property
     def last_index(self) -> int:
-        return len(self.log)
+        return self.base_index + len(self.log)
 
     def term(self, index: int) -> int:
-        return self.log[index - 1].term if index else 0
+        assert self.base_index <= index <= self.last_index, (self.base_index, index, self.last_index)
+        return self.base_term if index == self.base_index else self.log[index - self.first_index].term
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether this entry is here. What was compacted away counts as being in the snapshot."""
+        if entry.index <= self.base_index:
+            return True
+        return entry.index <= self.last_index and self.log[entry.index - self.first_index] == entry
+
+    def compact(self, index: int) -> None:
+        """Forget entries up to `index`."""
+        if index > self.base_index:
+            term = self.term(index)
+            del self.log[: index - self.base_index]
+            self.base_index, self.base_term = index, term
 
     def entries(self, low: int, high: int, most_bytes: int) -> list[Entry]:
-        assert 1 <= low <= high <= len(self.log), (low, high, len(self.log))
+        assert self.first_index <= low <= high <= self.last_index, (
+            self.first_index,
+            low,
+            high,
+            self.last_index,
+        )
         found: list[Entry] = []
-        for entry in self.log[low - 1 : high]:
+        for entry in self.log[low - self.first_index : high - self.base_index]:
             most_bytes -= len(entry.data)
             if found and most_bytes < 0:
                 break
@@ -44,10 +67,10 @@ class Disk:
         self.writing = None
         if persist.entries:
             first = persist.entries[0].index
-            assert first <= len(self.log) + 1, f"a gap before {first}"
-            self.log[first - 1 :] = persist.entries
+            assert self.base_index < first <= self.last_index + 1, f"a gap before {first}"
+            self.log[first - self.first_index :] = persist.entries
         assert persist.term >= self.hard.term, "the term on disk went back"
-        assert persist.commit <= len(self.log), "a commit hint beyond the log"
+        assert persist.commit <= self.last_index, "a commit hint beyond the log"
         self.hard = HardState(persist.term, persist.voted_for, persist.commit)
         return persist
 
