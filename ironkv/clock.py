@@ -35,6 +35,7 @@ class ClusterClock:
         self._offset = wall - now
         self._peers: dict[str, float] = {}
         self._floor = float("-inf")
+        self._anchored = False
 
     def heard(self, peer: str, wall: float, now: float) -> None:
         """A peer told its wall clock."""
@@ -43,12 +44,14 @@ class ClusterClock:
     def heard_leader(self, cluster_ms: float, now: float) -> None:
         """The leader told the cluster's time; it will not be earlier than that any more."""
         self._floor = max(self._floor, cluster_ms - now)
-        self._offset = max(self._offset, self._floor)
+        # Until it is elected itself a node goes by what leaders say: its own clock may be ahead.
+        self._offset = max(self._offset, self._floor) if self._anchored else self._floor
 
     def anchor(self, now: float, wall: float) -> float:
         """Set the cluster's time at an election; how far (ms) this machine's own clock is off it."""
         offsets = sorted([*self._peers.values(), wall - now])
         self._offset = max(offsets[(len(offsets) - 1) // 2], self._floor)
+        self._anchored = True
         return wall - now - self._offset
 
     def now_ms(self, now: float) -> int:

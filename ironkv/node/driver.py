@@ -156,13 +156,14 @@ class Driver:
         core, world = self.core, self._world
         self.reads.start(core, now)
         while (ready := core.ready(now)) is not None:
+            # First of all: a new leader's messages must tell the cluster's time, not its own clock's.
+            if (core.role, core.term, core.leader) != self._seen:
+                self._role_changed(now)
             if ready.messages:
                 world.send(ready.messages, self.clock.now_ms(now) if core.role is Role.LEADER else 0)
             if ready.persist is not None:
                 self._writing = True
                 world.persist(ready.persist)
-            if (core.role, core.term, core.leader) != self._seen:
-                self._role_changed(now)
             self.reads.granted(ready.reads)
             if ready.committed:
                 self._apply(ready.committed)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import heappop, heappush
 from itertools import count
 from pathlib import Path
@@ -20,6 +20,7 @@ import hiredis
 import pytest
 
 from ironkv import clock
+from ironkv.clock import ClusterClock
 from ironkv.commands import clients, connection  # noqa: F401  (rows the tests send)
 from ironkv.config import Settings
 from ironkv.errors import Fault
@@ -60,12 +61,13 @@ class VirtualNode(Node):
 
     def __init__(self, cluster: Cluster, settings: Settings) -> None:
         self.cluster = cluster
-        self.wall_off_ms = 0.0
+        self.wall_off_ms = cluster.walls.get(settings.node.id, 0.0)
         self.writing: Persist | None = None
         self.faults: list[Fault] = []
         self._held: list[Callable[[], None]] | None = None
         super().__init__(settings)
         self._loop: Any = Loop(self)
+        self._clock = ClusterClock(cluster.now, self.wall_ms())
         asyncio.run(self._replay())
         random.seed(7)
         self._build_driver()
@@ -156,10 +158,19 @@ class VirtualNode(Node):
 class Cluster:
     """Nodes, the frames between them, and the time."""
 
-    def __init__(self, path: Path, size: int = 3, reads: str = "lease", **limits: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        size: int = 3,
+        reads: str = "lease",
+        walls: Mapping[str, float] | None = None,
+        **limits: int,
+    ) -> None:
         self.now = STARTED_MS
         self.path = path
         self.reads = reads
+        self.walls = walls or {}
+        """How far (ms) a node's wall clock is off."""
         self.limits = limits
         self.names = [f"node{n + 1}" for n in range(size)]
         self.nodes: dict[str, VirtualNode] = {}
