@@ -203,8 +203,12 @@ class Leadership:
             raise Transferring
         if target is None:
             target = self.best_successor(now)
-        if target is None or target not in self.followers:
-            raise NoSuccessor("no follower is connected" if target is None else "no such follower")
+        if target is None:
+            raise NoSuccessor("no follower is connected")
+        if target not in self.followers:
+            raise NoSuccessor("no such follower")
+        if self.followers[target].lost:
+            raise NoSuccessor("it is not connected")
         # From here on `lease_holds` says no: the target may be elected while promises to us still run.
         deadline = now + self._config.election_timeout_ms
         self.transfer = Transfer(target, deadline, self.rounds.number + TRANSFER_ROUNDS)
