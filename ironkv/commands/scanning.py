@@ -115,10 +115,10 @@ def _walk(db: Database, start: int, most: int) -> tuple[int, list[bytes]]:
         size = len(values)
         if size:
             left = min(remaining or size, size)
-            room = most - len(found)
-            found += islice(reversed(values), size - left, size - left + room)
-            if left > room:
-                return (left - room) << SLOT_BITS | slot, found
+            take = min(left, most - len(found))
+            found += islice(reversed(values), size - left, size - left + take)
+            if left > take:
+                return (left - take) << SLOT_BITS | slot, found
         slot, remaining = slot + 1, 0
         if len(found) >= most:
             break

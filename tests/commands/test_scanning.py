@@ -7,6 +7,7 @@ from itertools import chain, repeat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ironkv.keyspace.slots import slot_of
 from tests.commands.local import Local
 
 SLOTTED = st.integers(0, 15).map(lambda n: b"{s}%d" % n)
@@ -83,10 +84,14 @@ def test_count_bounds_a_call_also_inside_one_slot() -> None:
 def test_any_cursor_is_answered() -> None:
     local = Local(now_ms=1_000)
     local.do("SET a 1")
-    for cursor in (b"1", b"16383", b"16384", b"18446744073709551615", b"-1"):
-        following, names = local.reply([b"SCAN", cursor])
-        assert following == b"0"
-        assert names in ([], [b"a"])
+    local.do("SET {a}1 1")
+    middle = b"%d" % (1 << 14 | slot_of(b"a"))
+    for cursor in (b"1", b"16383", b"16384", b"18446744073709551615", b"-1", middle):
+        for count in (b"10", b"9223372036854775807"):
+            following, names = local.reply([b"SCAN", cursor, b"COUNT", count])
+            assert following == b"0"
+            assert set(names) <= {b"a", b"{a}1"}
+    assert local.reply([b"SCAN", middle])[1] == [b"a"]
 
 
 def test_dead_keys_are_not_returned() -> None:
