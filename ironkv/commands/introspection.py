@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from ironkv.commands.docs import DEPRECATED, TIPS
+from ironkv.commands.command_facts import DEPRECATED, TIPS
 from ironkv.commands.help_texts import help_of
-from ironkv.commands.keyspecs import KeySpec, key_specs, keys_and_uses
+from ironkv.commands.key_specs import key_specs, keys_and_uses, statuses
 from ironkv.commands.patterns import matcher
 from ironkv.commands.session import Session
 from ironkv.commands.shapes import arguments
 from ironkv.commands.table import TABLE, Args, Command, Route, command, commands
 from ironkv.errors import CommandError, SyntaxFault
-from ironkv.resp.replies import Members, Reply, Status
+from ironkv.resp.replies import Members, Reply
 
 FLAGS: Final = (
     "write", "readonly", "denyoom", "module", "admin", "pubsub", "noscript", "blocking", "loading", "stale",
@@ -102,33 +102,17 @@ def described(row: Command) -> list[Any]:
     return [
         row.lower_name.encode(),
         row.arity,
-        _statuses(name for name in FLAGS if name in row.flags),
+        statuses(name for name in FLAGS if name in row.flags),
         *row.keys,
-        _statuses(f"@{name}" for name in CATEGORIES if name in row.acl_categories),
+        statuses(f"@{name}" for name in CATEGORIES if name in row.acl_categories),
         Members(tip.encode() for tip in TIPS.get(row.name, "").split()),
-        Members(map(_key_spec, key_specs(row))),
+        Members(spec.described() for spec in key_specs(row)),
         [described(sub) for sub in _subcommands(row)] or Members(),
     ]
 
 
 def _subcommands(row: Command) -> list[Command]:
     return sorted(row.subcommands.values(), key=lambda sub: sub.name)
-
-
-def _statuses(words: Iterable[str]) -> Members:
-    return Members(Status(word.encode()) for word in words)
-
-
-def _key_spec(spec: KeySpec) -> dict[bytes, Any]:
-    notes = {b"notes": spec.notes.encode()} if spec.notes else {}
-    return notes | {
-        b"flags": _statuses(spec.uses.split()),
-        b"begin_search": {b"type": b"index", b"spec": {b"index": spec.first}},
-        b"find_keys": {
-            b"type": b"range",
-            b"spec": {b"lastkey": spec.last, b"keystep": spec.step, b"limit": 0},
-        },
-    }
 
 
 # -- COMMAND DOCS
@@ -162,7 +146,7 @@ def documented(row: Command) -> dict[bytes, Any]:
     if row.name in DEPRECATED:
         since, instead = DEPRECATED[row.name]
         found |= {
-            b"doc_flags": _statuses(["deprecated"]),
+            b"doc_flags": statuses(["deprecated"]),
             b"deprecated_since": since.encode(),
             b"replaced_by": instead.encode(),
         }
@@ -206,7 +190,7 @@ def command_count(session: Session, args: Args) -> Reply:
 def command_list(session: Session, args: Args) -> Reply:
     """COMMAND LIST [FILTERBY MODULE module-name | ACLCAT category | PATTERN pattern]"""
     wanted = _filter(args[2:])
-    rows = [row for top in commands() for row in (top, *_subcommands(top))] if args[2:] else commands()
+    rows = [row for top in commands() for row in (top, *_subcommands(top))]
     return [row.lower_name.encode() for row in rows if wanted(row)]
 
 
@@ -258,10 +242,10 @@ def command_getkeys(session: Session, args: Args) -> Reply:
 )
 def command_getkeysandflags(session: Session, args: Args) -> Reply:
     """COMMAND GETKEYSANDFLAGS command [arg ...]"""
-    return [[key, _statuses(uses.split())] for key, uses in _keys_of(args[2:])]
+    return [[key, statuses(uses)] for key, uses in _keys_of(args[2:])]
 
 
-def _keys_of(request: Args) -> list[tuple[bytes, str]]:
+def _keys_of(request: Args) -> list[tuple[bytes, tuple[str, ...]]]:
     """The keys of a request and what it does to them. Raises CommandError, in Redis's order."""
     row = TABLE.get(request[0].upper())
     if row is not None and row.subcommands and len(request) > 1:
@@ -272,7 +256,7 @@ def _keys_of(request: Args) -> list[tuple[bytes, str]]:
         raise CommandError("ERR The command has no key arguments")
     if not row.least <= len(request) <= row.most:
         raise CommandError("ERR Invalid number of arguments specified for command")
-    found = list(keys_and_uses(row, request))
+    found = keys_and_uses(row, request)
     if not found and "no_mandatory_keys" not in row.flags:
         raise CommandError("ERR Invalid arguments specified for command")
     return found

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from ironkv.commands.keyspecs import key_specs
+from ironkv.commands.key_specs import key_specs
 from ironkv.commands.table import Command
 from ironkv.resp.replies import Members, Status
 

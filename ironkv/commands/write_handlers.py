@@ -11,6 +11,7 @@ from ironkv.commands import (  # noqa: F401
     counters,
     expiration,
     information,
+    introspection,
     keys,
     lcs,
     objects,
