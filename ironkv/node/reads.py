@@ -22,8 +22,8 @@ class Reader(Protocol):
     def may_read(self, requests: int) -> None:
         """Run the first `requests` of them: the state is current for these."""
 
-    def may_not_read(self) -> None:
-        """The round failed: no leader confirmed it."""
+    def may_not_read(self, requests: int) -> None:
+        """The round that the first `requests` of them waited for failed: no leader confirmed it."""
 
 
 class ReadGate:
@@ -58,8 +58,8 @@ class ReadGate:
             if grant.index is not None:
                 self._granted.append((grant.index, readers))
             else:
-                for reader, _ in readers:
-                    reader.may_not_read()
+                for reader, requests in readers:
+                    reader.may_not_read(requests)
 
     def release(self, applied: int) -> None:
         """Let those read whose index the state has reached."""

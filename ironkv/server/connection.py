@@ -3,7 +3,8 @@
 Three things can stand between a request and its reply:
     pending   replies owed by batches on their way through the log; later requests go on, those that
               are no writes ride behind (`node.proposals`)
-    backlog   requests that wait for a read round or a `Later`; what arrives meanwhile joins them
+    backlog   requests that wait for a read round, a `Later` or the replies before theirs; what arrives
+              meanwhile joins them
     pauses    the socket is not read while too much is under way: back-pressure, not memory
 """
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 PENDING_MAX: Final = 20_000
 """Replies owed or requests waiting at which a connection's socket is no longer read."""
+BACKLOG_BYTES: Final = 1 << 20
+"""The same for the bytes of waiting requests."""
 OUT_SLICE: Final = 1 << 20
 
 
@@ -43,6 +46,8 @@ class Connection(asyncio.Protocol):
         self.pending = 0
         self.batch: Batch | None = None
         self.backlog: deque[Request] = deque()
+        self.backlog_bytes = 0
+        """About what the backlog's requests took on the wire."""
         self.stalled = False
         """Waits for a read round or a Later: requests go to the backlog."""
         self.later: Later | None = None
@@ -50,6 +55,12 @@ class Connection(asyncio.Protocol):
         """Has output and is on dispatch's list of connections to flush."""
         self.lost = False
         self.closing = False
+        self.ending = False
+        """Nothing more will come in: close once everything is answered."""
+        self._last_words: ReplyError | None = None
+        """What to say before closing: the stream was no RESP."""
+        self._unfinished = 0
+        """Bytes received since the last chunk that completed a request."""
         self._pauses: set[str] = set()
         self.id = dispatch.next_id()
         self.name = b""
@@ -77,23 +88,26 @@ class Connection(asyncio.Protocol):
         self.dispatch.joined(self, sock)
 
     def data_received(self, data: bytes) -> None:
-        if self.closing:
+        if self.closing or self.ending:
             return
         parser = self.parser
         requests = parser.feed(data)
         if requests:
-            self.dispatch.received(self, requests, len(data))
+            self.dispatch.received(self, requests, len(data) + self._unfinished)
+            self._unfinished = 0
+        else:
+            self._unfinished += len(data)
         if parser.error is not None:
-            self.dispatch.broken(self, parser.error)
-        if self.out and not self.dirty:
+            self._last_words = parser.error
+            self.ending = True
+            self.flush()
+        elif self.out and not self.dirty:
             self.flush()
 
     def eof_received(self) -> bool:
         # A client may half-close after its last request: it still gets the replies it is owed.
-        if self.pending or self.stalled:
-            self.closing = True
-            return True
-        return False
+        self.ending = True
+        return bool(self.pending or self.stalled or self.backlog or self.out)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = self.closing = True
@@ -172,12 +186,23 @@ class Connection(asyncio.Protocol):
                 self.node.bytes_out += len(data)
                 self.transport.write(data)
             self.out.clear()
-        if self.pending < PENDING_MAX:
+        if self.pending < PENDING_MAX and not self.backlog:
             self.resume("pending")
-        if self.closing and not self.pending and not self.stalled and not self.lost:
-            self.transport.close()
-        elif self.backlog and not self.pending and not self.stalled:
+        if self.pending or self.stalled or self.lost:
+            return
+        if self.closing or (self.ending and not self.backlog):
+            self._close()
+        elif self.backlog:
             self.dispatch.resume(self)
+
+    def _close(self) -> None:
+        """Everything is answered."""
+        if self._last_words is not None and not self.closing:
+            self.answer(self._last_words)
+            self.transport.write(b"".join(self.out))
+            self.out.clear()
+        self.closing = True
+        self.transport.close()
 
     # -- node.reads.Reader
 
@@ -188,9 +213,9 @@ class Connection(asyncio.Protocol):
         if not self.lost:
             self.dispatch.run_granted(self, requests)
 
-    def may_not_read(self) -> None:
+    def may_not_read(self, requests: int) -> None:
         if not self.lost:
-            self.dispatch.run_denied(self)
+            self.dispatch.run_denied(self, requests)
 
     # -- commands.session.Session
 

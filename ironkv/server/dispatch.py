@@ -20,7 +20,7 @@ from ironkv.keyspace.keyspace import Database, Due
 from ironkv.node.proposals import Proposals, Ride
 from ironkv.resp.parser import Request
 from ironkv.resp.replies import Reply
-from ironkv.server.connection import PENDING_MAX, Connection
+from ironkv.server.connection import BACKLOG_BYTES, PENDING_MAX, Connection
 
 if TYPE_CHECKING:
     from ironkv.commands.session import NodeView
@@ -125,15 +125,6 @@ class Dispatch:
         self.connections.pop(connection.id, None)
         self._held_back.discard(connection)
 
-    def broken(self, connection: Connection, error: ReplyError) -> None:
-        """The stream is no RESP: say so behind the replies that are owed, then close."""
-        self._say(connection, error)
-        connection.closing = True
-        if not connection.dirty:
-            connection.dirty = True
-            self.dirty.append(connection)
-            self.server.wake()
-
     def count_error(self, error: ReplyError) -> None:
         self.errors[str(error).partition(" ")[0]] += 1
 
@@ -147,11 +138,20 @@ class Dispatch:
         connection.last_active = node.now_s
         if connection.backlog or connection.stalled:
             connection.backlog += requests
-            if len(connection.backlog) > PENDING_MAX:
+            connection.backlog_bytes += size
+            if len(connection.backlog) > PENDING_MAX or connection.backlog_bytes > BACKLOG_BYTES:
                 connection.pause("pending")
             return
+        self._run_weighed(connection, requests, size)
+
+    def _run_weighed(
+        self, connection: Connection, requests: list[Request], size: int, readable: bool = False
+    ) -> None:
+        """As `run`; what joined a batch counts, and may be too much."""
         pending = connection.pending
-        self.run(connection, requests)
+        self.run(connection, requests, readable)
+        if connection.backlog:
+            connection.backlog_bytes += size
         if connection.pending > pending:
             self.proposals.weigh(size)
             if self.proposals.bytes > self.proposals_max:
@@ -187,7 +187,7 @@ class Dispatch:
                     if not (readable or proposals.still_gathers(connection)):
                         readable = server.may_read(connection)
                         if not readable:
-                            connection.backlog.extend((args, *rest))
+                            _put_back(connection, args, *rest)
                             break
                     proposals.ride(Ride(connection, row, args, connection.db_index))
                     continue
@@ -207,12 +207,12 @@ class Dispatch:
             elif route is WRITE:
                 self._write(connection, row, args)
             elif connection.pending and row.name in IN_ORDER:
-                connection.backlog.extend((args, *rest))
+                _put_back(connection, args, *rest)
                 break
             else:
                 self._answer_local(connection, row, args)
                 if connection.stalled or connection.closing:
-                    connection.backlog.extend(rest)
+                    _put_back(connection, *rest)
                     break
                 database = keyspace.database(connection.db_index)
         connection.last_row = row
@@ -257,6 +257,9 @@ class Dispatch:
             except CommandError as error:
                 self._say(connection, error)
                 return
+            except Exception as error:
+                self._say(connection, self._crashed(row, error))
+                return
         args[0] = row.wire_name
         self._propose(connection, [args])
 
@@ -276,7 +279,7 @@ class Dispatch:
     def _answer_local(self, connection: Connection, row: Command, args: Args) -> None:
         try:
             reply = row.handler(connection, args)
-        except CommandError as error:
+        except ReplyError as error:
             reply = error
         except Exception as error:
             reply = self._crashed(row, error)
@@ -331,8 +334,7 @@ class Dispatch:
     # -- standing still
 
     def _stall_for_read(self, connection: Connection, args: Args, rest: Iterator[Request]) -> None:
-        connection.backlog.append(args)
-        connection.backlog.extend(rest)
+        _put_back(connection, args, *rest)
         connection.stalled = True
         self.reads.wait(connection)
         self.server.wake()
@@ -342,15 +344,20 @@ class Dispatch:
         backlog = connection.backlog
         connection.stalled = False
         ready = [backlog.popleft() for _ in range(min(requests, len(backlog)))]
+        size, connection.backlog_bytes = connection.backlog_bytes, 0
         self.server.set_read_time()
-        self.run(connection, ready, readable=True)
+        self._run_weighed(connection, ready, size, readable=True)
         self._to_flush(connection)
 
-    def run_denied(self, connection: Connection) -> None:
-        """Its read round failed: the reads at the head of its backlog are refused."""
+    def run_denied(self, connection: Connection, requests: int) -> None:
+        """Its read round failed: those reads at the head of its backlog are refused that waited for it."""
+        backlog = connection.backlog
         connection.stalled = False
-        connection.backlog.popleft()
-        connection.answer(self.server.no_quorum())
+        error = self.server.no_quorum()
+        while requests and backlog and _is_read(backlog[0]):
+            requests -= 1
+            backlog.popleft()
+            connection.answer(error)
         self._to_flush(connection)
 
     def _stall_for_later(self, connection: Connection, later: Later) -> None:
@@ -370,7 +377,8 @@ class Dispatch:
         """Nothing stands in front of its backlog any more."""
         requests = list(connection.backlog)
         connection.backlog.clear()
-        self.run(connection, requests)
+        size, connection.backlog_bytes = connection.backlog_bytes, 0
+        self._run_weighed(connection, requests, size)
         self._to_flush(connection)
         self.server.wake()
 
@@ -391,6 +399,18 @@ class Dispatch:
             held_back, self._held_back = self._held_back, set()
             for connection in held_back:
                 connection.resume("proposals")
+
+
+def _put_back(connection: Connection, *requests: Request) -> None:
+    """Have requests wait, in front of those that came after them."""
+    connection.backlog.extendleft(reversed(requests))
+
+
+def _is_read(args: Args) -> bool:
+    try:
+        return find(args).route is READ
+    except CommandError:
+        return False
 
 
 def _keep_alive(sock: socket.socket, interval_s: int) -> None:
