@@ -30,6 +30,10 @@ class Partner(Protocol):
         """Where to send commands now: for a cluster, its leader."""
         ...
 
+    def last_words(self) -> list[str]:
+        """The ends of its logs, when something went wrong."""
+        ...
+
 
 class IronKV:
     def __init__(self, cluster: ThrowawayCluster) -> None:
@@ -38,6 +42,9 @@ class IronKV:
     def port(self) -> int:
         return self.cluster.wait_for_leader().port
 
+    def last_words(self) -> list[str]:
+        return [f"{node.id}: {line}" for node in self.cluster.nodes for line in node.log_tail(6).splitlines()]
+
 
 class Redis:
     def __init__(self, port: int) -> None:
@@ -45,6 +52,9 @@ class Redis:
 
     def port(self) -> int:
         return self._port
+
+    def last_words(self) -> list[str]:
+        return []
 
 
 @contextlib.contextmanager

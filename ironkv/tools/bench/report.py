@@ -112,6 +112,9 @@ class Report:
         ]
         if self.throughput:
             parts += ["", *_throughput_table(self.throughput)]
+            spoiled = sum(len(cell.spoiled) for cell in self.throughput)
+            if spoiled:
+                parts += ["", f"Runs repeated because leadership moved in the middle of them: {spoiled}"]
         if self.failover is not None:
             parts += ["", *_failover_table(self.failover)]
         if self.replay is not None:
@@ -138,6 +141,7 @@ class Report:
                     "clients": cell.workload.clients,
                     "pipeline": cell.workload.pipeline,
                     "runs": {name: [asdict(run) for run in runs] for name, runs in cell.runs.items()},
+                    "spoiled": cell.spoiled,
                     "ratio": {name: round(cell.ratio(name), 3) for name in (REDIS_ALWAYS, REDIS_MEMORY)},
                 }
                 for cell in self.throughput

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import statistics
 import subprocess
@@ -21,7 +22,12 @@ from ironkv.tools.bench.partners import (
 )
 
 RUN_LIMIT_S = 120
+REPEATS = 3
 _CALIBRATION_S = 0.3
+
+
+class Spoiled(Exception):
+    """Leadership moved in the middle of a run, so that it was refused a command."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,10 +51,11 @@ class Run:
 
 @dataclass(slots=True)
 class Cell:
-    """One workload: what each partner did in each round."""
+    """One workload: what each partner did in each round, and what had to be repeated."""
 
     workload: Workload
     runs: dict[str, list[Run]] = field(default_factory=dict)
+    spoiled: list[str] = field(default_factory=list)
 
     def per_second(self, partner: str) -> float:
         return statistics.median(run.per_second for run in self.runs[partner])
@@ -83,7 +90,7 @@ def measure(parent: Path, rounds: int, quick: bool, say: Callable[[str], None]) 
         with all_partners(parent) as partners:
             for cell in cells:
                 for name in _rotated(names, turn):
-                    run = _measured(program, partners[name], cell.workload, seconds)
+                    run = _repeated(program, partners[name], cell, seconds, say)
                     cell.runs.setdefault(name, []).append(run)
                     done += 1
                     say(f"[{done:3}/{total}] {cell.workload!s:<14} {name:<13} {run.per_second:>11,.0f}/s")
@@ -93,6 +100,19 @@ def measure(parent: Path, rounds: int, quick: bool, say: Callable[[str], None]) 
 def _rotated(names: tuple[str, ...], by: int) -> Iterator[str]:
     """Whoever comes first in one round comes later in the next."""
     return (names[(i + by) % len(names)] for i in range(len(names)))
+
+
+def _repeated(program: str, partner: Partner, cell: Cell, seconds: float, say: Callable[[str], None]) -> Run:
+    """A run without a change of leader in it. The others are counted and told: they are a finding too."""
+    for _ in range(REPEATS):
+        try:
+            return _measured(program, partner, cell.workload, seconds)
+        except Spoiled as error:
+            cell.spoiled.append(str(error))
+            say(f"! {cell.workload}: leadership moved, once more: {error}")
+            for line in partner.last_words():
+                say(f"    {line}")
+    raise SystemExit(f"leadership moved in {REPEATS} runs of {cell.workload} on end")
 
 
 def _measured(program: str, partner: Partner, workload: Workload, seconds: float) -> Run:
@@ -113,6 +133,9 @@ def _run(program: str, port: int, workload: Workload, requests: int) -> Run:
     # A run with a single error is none. Before version 7, refusals count as successes unless -e shows them;
     # since then they end the run, and -e only brings a warning.
     said = "\n".join(x for x in (done.stdout + done.stderr).splitlines() if not x.startswith("WARNING:"))
+    refusal = re.search("Error from server: ((NOTLEADER|CLUSTERDOWN).*)", said)
+    if refusal:
+        raise Spoiled(refusal[1])
     if done.returncode != 0 or "error" in said.lower():
         raise SystemExit(f"redis-benchmark failed for {workload} on port {port}:\n{done.stdout}{done.stderr}")
     return _parsed(done.stdout)
