@@ -57,3 +57,7 @@ class ClusterClock:
     def now_ms(self, now: float) -> int:
         """The cluster's time, in whole milliseconds since the epoch."""
         return int(now + self._offset)
+
+    def now_us(self, now: float) -> int:
+        """The same in microseconds."""
+        return int((now + self._offset) * 1000)

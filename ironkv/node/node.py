@@ -406,7 +406,7 @@ class Node:
 
     def clock_us(self) -> int:
         if self.leading:
-            return max(self._clock.now_ms(clock.boot_ms()) * 1000, self.keyspace.stamp_ms * 1000)
+            return max(self._clock.now_us(clock.boot_ms()), self.keyspace.stamp_ms * 1000)
         return time.time_ns() // 1000
 
     def uptime_s(self) -> int:
@@ -459,7 +459,7 @@ class Node:
             "id": node,
             "host": host,
             "port": port,
-            "role": "leader" if node == core.leader else "follower",
+            "role": core.role.name.lower() if me else "leader" if node == core.leader else "follower",
             "match": core.last_index if me else follower.match if follower else None,
             "lag_ms": int(clock.boot_ms() - follower.heard) if follower else None,
             "online": me or self._links.online(node),

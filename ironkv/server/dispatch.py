@@ -277,6 +277,7 @@ class Dispatch:
             connection.answer(reply)
 
     def _answer_local(self, connection: Connection, row: Command, args: Args) -> None:
+        connection.last_row = row  # CLIENT LIST shows itself
         try:
             reply = row.handler(connection, args)
         except ReplyError as error:
@@ -328,6 +329,8 @@ class Dispatch:
                 continue
             if row.route is Route.LOCAL and "loading" in row.flags:
                 self._answer_local(connection, row, args)
+                if connection.closing:
+                    return
             else:
                 connection.answer(NotAvailable(LOADING))
 
