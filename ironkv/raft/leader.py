@@ -121,7 +121,7 @@ class Leadership:
     def peer_lost(self, peer: str, now: float) -> None:
         progress = self.followers[peer]
         progress.lost = True
-        progress.probe(progress.match + 1)
+        progress.probe(progress.next)
         if self.transfer is not None and self.transfer.target == peer:
             self.abort_transfer(now)
 
@@ -129,7 +129,7 @@ class Leadership:
         progress = self.followers[peer]
         progress.lost = False
         progress.heard = now
-        progress.probe(progress.match + 1)
+        progress.probe(progress.next)
         progress.question = True
 
     # -- rounds, leases, reads ----------------------------------------------------------------
@@ -140,7 +140,7 @@ class Leadership:
         self._heartbeat_at = now + self._config.heartbeat_ms
         for peer, progress in self.followers.items():
             if progress.flow is Flow.REPLICATE and now - progress.heard >= self._config.election_timeout_ms:
-                progress.probe(progress.match + 1)  # whatever was in flight is as good as lost
+                progress.probe(progress.next)  # whatever was in flight is as good as lost
             self._send(peer, progress, ())
         if not self.followers:
             self._confirm_round()

@@ -96,7 +96,12 @@ class Progress:
             self.question = True
 
     def probe(self, next_index: int) -> None:
-        """Forget what was in flight and feel the way from `next_index`."""
+        """Forget what was in flight and feel the way from `next_index`.
+
+        Rather too far ahead than too far back: the follower's hint leads back exactly as far as
+        needed, while a question about `match` finds agreement at once, and everything behind it
+        would be sent again. A follower that has not answered yet in this term has `match` 0.
+        """
         self.flow = Flow.PROBE
         self.next = next_index
         self._flight.clear()
