@@ -113,6 +113,10 @@ class Driver:
         (self.core.peer_back if up else self.core.peer_lost)(peer, now)
         self._work(now)
 
+    def pulse(self, peer: str, term: int) -> None:
+        """The leader's loop is busy, but it is there."""
+        self.core.pulse(peer, term, self._world.steady_ms())
+
     def transfer(self) -> None:
         """Hand leadership over. Raises NotAvailable when there is nobody to take it."""
         now = self._world.steady_ms()

@@ -29,6 +29,7 @@ from ironkv.node.reads import ReadGate
 from ironkv.node.upkeep import Rates, Totals, close_idle, close_slow
 from ironkv.peers import wire
 from ironkv.peers.links import Links
+from ironkv.peers.pulse import Pulse
 from ironkv.raft.config import HardState, NoSuccessor, RaftConfig
 from ironkv.raft.core import RaftCore
 from ironkv.raft.messages import Message, Persist, Role
@@ -48,6 +49,8 @@ UNKNOWN_AFTER_TIMEOUTS: Final = 4
 """A write whose fate is open after a change of leader is reported unknown after this many election
 timeouts: by then the next leader has usually committed or replaced it."""
 DRAIN_S: Final = 2.0
+PULSE_LIMIT_S: Final = 5.0
+"""How long a busy loop is spoken for; longer, and the node is to be replaced as leader."""
 APPLY_BYTES: Final = 512 << 10
 FRAME_MAX: Final = (1 << 30) + (64 << 20)
 """The largest message between nodes: the longest request any of them may allow, and what goes around it."""
@@ -121,6 +124,14 @@ class Node:
             on_mail=self._on_mail,
             on_up=lambda peer: self._on_peer(peer, True),
             on_down=lambda peer: self._on_peer(peer, False),
+            on_pulse=self._on_pulse,
+        )
+        self._pulse = Pulse(
+            wire.hello(settings.cluster.name, me),
+            self._links.peers,
+            self._watch,
+            after_s=2 * settings.raft.heartbeat_ms / 1000,
+            limit_s=PULSE_LIMIT_S,
         )
 
     def _follow_settings(self) -> None:
@@ -201,6 +212,7 @@ class Node:
         self._timer()
         if cluster.enabled:
             self._links.dial()
+            self._pulse.start()
         log.info("%s is ready", self.settings.node.id)
 
     async def _replay(self) -> None:
@@ -249,6 +261,7 @@ class Node:
         self._listener.stop_accepting()
         self._listener.close_clients()
         await self._links.close()
+        self._pulse.stop()
         await asyncio.sleep(0)
         self._writer.close()
         self._journal.close()
@@ -282,6 +295,14 @@ class Node:
         self._guarded(lambda: self._driver.received(mail.messages))
         if self._waits:
             self._check_waits()
+
+    def _on_pulse(self, peer: str, term: int) -> None:
+        if not self.loading:
+            self._driver.pulse(peer, term)
+
+    def _watch(self) -> tuple[int, float]:
+        """For the pulse's thread: which term this node leads, and how long its loop has been silent."""
+        return self._driver.core.term if self.leading else 0, time.monotonic() - self.now_s
 
     def _on_peer(self, peer: str, up: bool) -> None:
         if not self.loading:

@@ -27,13 +27,14 @@ QUEUED_MAX: Final = 64 << 20
 Address = tuple[str, int]
 OnMail = Callable[[str, wire.Mail], None]
 OnPeer = Callable[[str], None]
+OnPulse = Callable[[str, int], None]
 
 
 class Links:
     """All connections of this node to its peers.
 
-    `on_mail(peer, mail)`, `on_up(peer)` (the peer can be spoken to) and `on_down(peer)` (a connection
-    with it broke) are called in the loop.
+    Called in the loop: `on_mail(peer, mail)`, `on_up(peer)` when it can be spoken to, `on_down(peer)`
+    when a connection with it broke, `on_pulse(peer, term)` (see `peers.pulse`).
     """
 
     def __init__(
@@ -46,12 +47,13 @@ class Links:
         on_mail: OnMail,
         on_up: OnPeer,
         on_down: OnPeer,
+        on_pulse: OnPulse = lambda peer, term: None,
     ) -> None:
         self.cluster = cluster
         self.node_id = node_id
         self.peers = dict(peers)
         self.frame_max = frame_max
-        self.on_mail, self.on_up, self.on_down = on_mail, on_up, on_down
+        self.on_mail, self.on_pulse, self.on_up, self.on_down = on_mail, on_pulse, on_up, on_down
         self._server: asyncio.Server | None = None
         self._dialled: dict[str, _Dialled] = {}
         self._accepted: set[_Accepted] = set()
@@ -118,7 +120,7 @@ class Links:
 
     def left(self, link: _Accepted) -> None:
         self._accepted.discard(link)
-        if link.peer:
+        if link.mailed:
             self.on_down(link.peer)
 
     async def close(self) -> None:
@@ -142,6 +144,8 @@ class _Link(asyncio.Protocol):
     def __init__(self, links: Links) -> None:
         self.links = links
         self.peer = ""
+        self.mailed = False
+        """Whether it carried mail: losing a connection that only pulsed means nothing."""
         self._frames = wire.Frames(links.frame_max)
         self._hello_timer: asyncio.TimerHandle | None = None
 
@@ -159,7 +163,10 @@ class _Link(asyncio.Protocol):
                     self._greeted(frame)
                 elif not self.peer:
                     raise wire.WireError("mail before hello")
+                elif isinstance(frame, wire.Pulse):
+                    self.links.on_pulse(self.peer, frame.term)
                 else:
+                    self.mailed = True
                     self.links.on_mail(self.peer, frame)
         except wire.WireError as error:
             host = self.transport.get_extra_info("peername") or ("?",)

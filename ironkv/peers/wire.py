@@ -4,6 +4,7 @@
     body  = msgpack([kind, …])
             [0, version, cluster, node]            hello: the first frame in both directions
             [1, wall_ms, cluster_ms, [message, …]] Raft messages; cluster_ms is 0 unless sent by the leader
+            [2, term]                              pulse: the sender still leads this term (peers.pulse)
     message = [type number, the fields of its class in order, without `sender` and `to`]
 
 A frame's sender is who said hello on that connection, so nobody can speak for another node.
@@ -62,12 +63,22 @@ class Mail(NamedTuple):
     messages: list[Message]
 
 
+class Pulse(NamedTuple):
+    """The sender leads `term`, but its loop is busy."""
+
+    term: int
+
+
 def hello(cluster: str, node: str) -> bytes:
     return _frame((0, VERSION, cluster, node))
 
 
 def mail(messages: Iterable[Message], wall_ms: float, cluster_ms: float) -> bytes:
     return _frame((1, wall_ms, cluster_ms, [_plain(message) for message in messages]))
+
+
+def pulse(term: int) -> bytes:
+    return _frame((2, term))
 
 
 def _frame(body: object) -> bytes:
@@ -83,7 +94,7 @@ def _plain(message: Message) -> list[Any]:
     return plain
 
 
-def parse(body: bytes | memoryview, sender: str, to: str) -> Hello | Mail:
+def parse(body: bytes | memoryview, sender: str, to: str) -> Hello | Mail | Pulse:
     """One frame's body. Raises WireError for anything malformed."""
     try:
         kind, *rest = msgpack.unpackb(body, max_map_len=0, max_ext_len=0)
@@ -95,6 +106,11 @@ def parse(body: bytes | memoryview, sender: str, to: str) -> Hello | Mail:
         if kind == 1:
             wall_ms, cluster_ms, plains = rest
             return Mail(float(wall_ms), float(cluster_ms), [_message(plain, sender, to) for plain in plains])
+        if kind == 2:
+            (term,) = rest
+            if type(term) is not int:
+                raise WireError("a malformed pulse")
+            return Pulse(term)
     except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
         raise WireError(f"a malformed frame: {error}") from error
     raise WireError(f"a frame of unknown kind {kind!r}")

@@ -194,6 +194,17 @@ class RaftCore:
         elif self._role is Role.CANDIDATE and self._hard.durable:
             self._count_vote(self._me, now)
 
+    def pulse(self, sender: str, term: int, now: float) -> None:
+        """`sender` says it still leads `term` but is too busy to say more: stay loyal, for a while.
+
+        This only lengthens the promise that leases rest on, so it cannot break one.
+        """
+        if self._role is Role.FOLLOWER and sender == self._leader and term == self.term:
+            self._heard = now
+            self._deadline = now + self._draw_timeout()
+            self._asking = None
+            self._ask_at = inf
+
     def peer_lost(self, peer: str, now: float) -> None:
         """The connection to `peer` broke: a dead process usually shows this way first."""
         if peer not in self._voters.ids:
