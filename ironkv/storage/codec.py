@@ -31,6 +31,9 @@ def key_of(index: int) -> bytes:
 
 
 def index_of(key: bytes) -> int:
+    """The index of an entry's key. Raises Fault."""
+    if len(key) != _INDEX.size:
+        raise Fault(f"the journal has an entry under {key[:32]!r}, which is no index: it is damaged")
     index: int = _INDEX.unpack(key)[0]
     return index
 
@@ -51,7 +54,9 @@ def decode_entry(index: int, record: bytes) -> Entry:
 
 
 def crc_of(record: Buffer) -> int:
-    """The crc a record claims."""
+    """The crc a record claims. Raises Fault when it is too short to claim any."""
+    if len(record) < _HEAD:
+        raise Fault("a record of the journal is cut short: it is damaged")
     crc: int = _CRC.unpack_from(record)[0]
     return crc
 

@@ -51,6 +51,8 @@ class DataDirectory:
             return
         except ValueError as error:
             raise Fault(f"{file} cannot be read: {error}") from error
+        if not isinstance(found, dict):
+            raise Fault(f"{file} cannot be read: it holds no JSON object")
         for key, value in mine.items():
             if found.get(key) != value:
                 raise Fault(

@@ -61,7 +61,11 @@ class Journal:
         self.last_write_ms = 0.0
         self.term_now = self.commit = 0
         self.voted_for: str | None = None
-        self._read_bounds()
+        try:
+            self._read_bounds()
+        except BaseException:
+            self._env.close()
+            raise
         self._promise: tuple[int, str | None] | None = None
         self._hint_age = 0
 
@@ -75,6 +79,18 @@ class Journal:
             self.first_index = codec.index_of(cursor.key()) if cursor.first() else 1
             self.last_index = codec.index_of(cursor.key()) if cursor.last() else 0
             self._chain = codec.crc_of(cursor.value()) if self.last_index else 0
+            last_term = codec.term_of(cursor.value()) if self.last_index else 0
+        if last_term > self.term_now:
+            says = "is missing" if hard is None else f"says {self.term_now}"
+            raise Fault(
+                f"journal {self.path} holds an entry of term {last_term}, but its record of term and vote "
+                f"{says}: this node must not vote any more"
+            )
+        if self.commit > self.last_index:
+            raise Fault(
+                f"journal {self.path} ends at entry {self.last_index}, but entries up to {self.commit} were "
+                "committed: the end is missing"
+            )
 
     # -- reading (the Raft core's `Stored`)
 
@@ -173,7 +189,8 @@ class Journal:
         chain = self._chain
         for entry in persist.entries:
             record, chain = codec.encode_entry(entry, chain)
-            txn.put(codec.key_of(entry.index), record, db=self._entries, append=True)
+            if not txn.put(codec.key_of(entry.index), record, db=self._entries, append=True):
+                raise Fault(f"journal {self.path} holds entries behind {entry.index} that it should not")
         self._chain = chain
         self.last_index = persist.entries[-1].index
 
