@@ -146,5 +146,5 @@ class FakeSession:
         return encode(self.reply(args), self.proto)
 
     def do(self, line: str) -> Any:
-        """What the reply to a command in one line means; `_` stands for a blank in a word."""
-        return meaning(self.ask([word.replace("_", " ").encode() for word in line.split()]))
+        """What the reply to a command in one line means; `␣` stands for a blank in a word."""
+        return meaning(self.ask([word.replace("␣", " ").encode() for word in line.split()]))

@@ -71,11 +71,11 @@ def test_names() -> None:
     [
         ("CLIENT SETINFO foo bar", "ERR Unrecognized option 'foo'"),
         (
-            "CLIENT SETINFO lib-name a_b",
+            "CLIENT SETINFO lib-name a␣b",
             "ERR lib-name cannot contain spaces, newlines or special characters.",
         ),
         (
-            "CLIENT SETINFO LIB-ver a_b",
+            "CLIENT SETINFO LIB-ver a␣b",
             "ERR LIB-ver cannot contain spaces, newlines or special characters.",
         ),
         ("CLIENT SETINFO lib-name", "ERR wrong number of arguments for 'client|setinfo' command"),

@@ -14,11 +14,11 @@ SAME = [
     "AUTH secret", "AUTH default secret", "AUTH bob secret", "AUTH a b c", "AUTH",
     "SELECT 0", "SELECT 15", "SELECT 16", "SELECT -1", "SELECT x", "SELECT 1.5", "SELECT 99999999999",
     "SELECT 1 2", "SELECT", "HELLO x", "HELLO 1", "HELLO 4", "HELLO -1", "HELLO 2 FOO",
-    "HELLO 2 AUTH default", "HELLO 2 AUTH bob secret", "HELLO 2 SETNAME a_b", "HELLO 2 SETNAME",
+    "HELLO 2 AUTH default", "HELLO 2 AUTH bob secret", "HELLO 2 SETNAME a␣b", "HELLO 2 SETNAME",
     "HELLO 99999999999999999999", "RESET x", "RESET", "READONLY x",
     "READWRITE x", "TIME x", "ROLE x", "CLIENT", "CLIENT FOO",
     "CLIENT MAINT_NOTIFICATIONS ON", "CLIENT ID x", "CLIENT GETNAME",
-    "CLIENT SETNAME", "CLIENT SETNAME me", "CLIENT SETNAME a_b", "CLIENT SETNAME \x7f", "CLIENT SETNAME é",
+    "CLIENT SETNAME", "CLIENT SETNAME me", "CLIENT SETNAME a␣b", "CLIENT SETNAME \x7f", "CLIENT SETNAME é",
     "CLIENT REPLY x", "CLIENT REPLY", "CLIENT NO-EVICT on", "CLIENT NO-EVICT OFF", "CLIENT NO-EVICT x",
     "CLIENT LIST FOO", "CLIENT LIST TYPE", "CLIENT LIST TYPE x", "CLIENT LIST TYPE master",
     "CLIENT LIST TYPE PUBSUB", "CLIENT LIST ID", "CLIENT LIST ID x", "CLIENT LIST ID 9999999",
@@ -34,7 +34,7 @@ SAME = [
 @pytest.mark.parametrize("proto", [2, 3])
 @pytest.mark.parametrize("line", SAME)
 def test_the_same_reply_as_from_redis(oracle: Oracle, line: str, proto: int) -> None:
-    args = [word.replace("_", " ").encode() for word in line.split(" ")]
+    args = [word.replace("␣", " ").encode() for word in line.split(" ")]
     session = FakeSession()
     session.proto = proto
     if line == "RESET" and proto == 3:

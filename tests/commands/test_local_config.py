@@ -1,0 +1,169 @@
+"""CONFIG: real settings under Redis's names, and the truth about what cannot be set."""
+
+from __future__ import annotations
+
+import pytest
+
+from ironkv.commands.parameters import PARAMETERS
+from ironkv.config import Settings
+from ironkv.refusals import keys
+from tests.commands.fakes import FakeSession
+from tests.commands.oracle import Oracle
+from tests.commands.wire import meaning
+
+
+def pairs(flat: list[bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def get(session: FakeSession, *patterns: str) -> dict[str, str]:
+    return pairs(session.do(f"CONFIG GET {' '.join(patterns)}"))
+
+
+# -- GET
+
+
+def test_what_redis_benchmark_asks() -> None:
+    assert get(FakeSession(), "save") == {"save": ""}
+    assert get(FakeSession(), "appendonly") == {"appendonly": "yes"}
+
+
+def test_names_patterns_and_several() -> None:
+    session = FakeSession()
+    assert get(session, "maxclients") == {"maxclients": "10000"}
+    assert get(session, "MaxClients") == {"MaxClients": "10000"}, "as it was asked for"
+    assert get(session, "maxm*") == {"maxmemory": "0", "maxmemory-policy": "noeviction"}
+    assert get(session, "MAXM?MORY", "port", "nonsense") == {"maxmemory": "0", "port": "6379"}
+    assert list(get(session, "*")) == list(PARAMETERS)
+    session.proto = 3
+    assert session.do("CONFIG GET timeout nonsense") == {b"timeout": b"0"}
+
+
+def test_the_defaults_are_those_of_redis(oracle: Oracle) -> None:
+    ours = get(FakeSession(), "*")
+    theirs = pairs(meaning(oracle.ask([b"CONFIG", b"GET", b"*"])))
+    same = {
+        "client-query-buffer-limit", "databases", "maxclients", "maxmemory", "maxmemory-policy",
+        "notify-keyspace-events", "proto-max-bulk-len", "replica-read-only", "requirepass", "tcp-keepalive",
+        "timeout",
+    }  # fmt: skip
+    assert {name: ours[name] for name in same} == {name: theirs[name] for name in same}
+    assert {name for name in ours if "." not in name} <= set(theirs), "no name that Redis does not know"
+
+
+def test_every_setting_can_be_seen() -> None:
+    redis_names = {
+        "node.data_dir": "dir", "server.bind": "bind", "server.port": "port", "server.timeout": "timeout",
+        "server.tcp_keepalive": "tcp-keepalive", "log.level": "loglevel", "cluster.nodes": "",
+    }  # fmt: skip
+    for key in keys(Settings):
+        name = redis_names.get(key, key if key in PARAMETERS else key.partition(".")[2].replace("_", "-"))
+        assert name in PARAMETERS or not name, key
+
+
+# -- SET
+
+
+def test_set_several_at_once() -> None:
+    session = FakeSession()
+    line = "CONFIG SET maxclients 100 TIMEOUT 30 tcp-keepalive 0 proto-max-bulk-len 1mb loglevel debug"
+    assert session.do(line) == b"OK"
+    settings = session.node.settings
+    assert settings.limits.maxclients == 100
+    assert (settings.server.timeout, settings.server.tcp_keepalive) == (30, 0)
+    assert (settings.limits.proto_max_bulk_len, settings.log.level) == (1 << 20, "debug")
+    assert session.node.applied_settings == [
+        "limits.maxclients", "server.timeout", "server.tcp_keepalive", "limits.proto_max_bulk_len",
+        "log.level",
+    ]  # fmt: skip
+    assert get(session, "proto-max-bulk-len", "loglevel") == {
+        "proto-max-bulk-len": "1048576",
+        "loglevel": "debug",
+    }
+
+
+def test_all_or_none() -> None:
+    session = FakeSession()
+    for line in (
+        "CONFIG SET maxclients 7 timeout x",
+        "CONFIG SET maxclients 7 foo 1",
+        "CONFIG SET maxclients 7 port 1",
+    ):
+        assert str(session.do(line)).startswith("ERR ")
+    assert session.node.settings.limits.maxclients == 10_000
+    assert session.node.applied_settings == []
+
+
+@pytest.mark.parametrize(
+    ("shown", "level"),
+    [("debug", "debug"), ("verbose", "info"), ("notice", "info"), ("WARNING", "warning")],
+)
+def test_log_levels(shown: str, level: str) -> None:
+    session = FakeSession()
+    assert session.do(f"CONFIG SET loglevel {shown}") == b"OK"
+    assert session.node.settings.log.level == level
+
+
+def test_output_limit() -> None:
+    session = FakeSession()
+    session.node.settings.change({"limits.client_output_buffer_limit": 0})
+    args = [b"CONFIG", b"SET", b"client-output-buffer-limit", b"normal 1mb 0 0"]
+    assert session.ask(args) == b"+OK\r\n"
+    assert session.node.settings.limits.client_output_buffer_limit == 1 << 20
+    assert get(session, "client-output-buffer-limit") == {"client-output-buffer-limit": "normal 1048576 0 0"}
+
+
+@pytest.mark.parametrize(
+    "name", ["appendonly yes", "appendfsync always", "maxmemory 0", "maxmemory-policy noeviction"]
+)
+def test_what_holds_anyway_may_be_set(name: str) -> None:
+    assert FakeSession().do(f"CONFIG SET {name}") == b"OK"
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("appendonly no", "(possibly related to argument 'appendonly') - can't set immutable config"),
+        ("appendfsync everysec", "(possibly related to argument 'appendfsync') - can't set immutable config"),
+        ("maxmemory 1gb", "(possibly related to argument 'maxmemory') - can't set immutable config"),
+        ("save 60␣1", "(possibly related to argument 'save') - can't set immutable config"),
+        ("notify-keyspace-events KEA",
+         "(possibly related to argument 'notify-keyspace-events') - can't set immutable config"),
+        ("port 7000", "(possibly related to argument 'port') - can't set immutable config"),
+        ("raft.heartbeat_ms 50",
+         "(possibly related to argument 'raft.heartbeat_ms') - can't set immutable config"),
+        ("maxclients 0",
+         "(possibly related to argument 'maxclients') - argument must be between 1 and 1000000 inclusive"),
+        ("proto-max-bulk-len 1gb",
+         "(possibly related to argument 'proto-max-bulk-len') - argument must be between 1048576 and "
+         "536870912 inclusive"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_otherwise_than_by_redis(line: str, text: str) -> None:
+    assert FakeSession().do(f"CONFIG SET {line}") == f"ERR CONFIG SET failed {text}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "CONFIG", "CONFIG FOO", "CONFIG GET", "CONFIG SET maxclients", "CONFIG SET",
+        "CONFIG SET maxclients 1 timeout",
+        "CONFIG SET foo 1", "CONFIG SET timeout 1 foo 1", "CONFIG SET foo 1 bar 2", "CONFIG SET timeout x",
+        "CONFIG SET timeout -1", "CONFIG SET timeout 1 timeout 2", "CONFIG SET timeout 99999999999",
+        "CONFIG SET proto-max-bulk-len x", "CONFIG SET databases 3", "CONFIG SET databases 16",
+        "CONFIG SET loglevel loud", "CONFIG RESETSTAT x", "CONFIG RESETSTAT", "CONFIG REWRITE",
+        "CONFIG HELP x",
+        "CONFIG SET databases 3 foo 1", "CONFIG SET maxclients abc", "CONFIG SET tcp-keepalive -5",
+    ],
+)  # fmt: skip
+def test_the_same_reply_as_from_redis(oracle: Oracle, line: str) -> None:
+    args = line.encode().split()
+    assert FakeSession().ask(args) == oracle.ask(args)
+    oracle.ask([b"CONFIG", b"SET", b"timeout", b"0"])
+
+
+def test_resetstat() -> None:
+    session = FakeSession()
+    session.node.commands_processed = 5
+    assert session.do("CONFIG RESETSTAT") == b"OK"
+    assert session.node.commands_processed == 0
