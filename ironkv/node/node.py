@@ -49,6 +49,7 @@ UNKNOWN_AFTER_TIMEOUTS: Final = 4
 """A write whose fate is open after a change of leader is reported unknown after this many election
 timeouts: by then the next leader has usually committed or replaced it."""
 DRAIN_S: Final = 2.0
+LATE_S: Final = 0.02
 PULSE_LIMIT_S: Final = 5.0
 """How long a busy loop is spoken for; longer, and the node is to be replaced as leader."""
 APPLY_BYTES: Final = 512 << 10
@@ -69,7 +70,7 @@ class Node:
         self.bytes_in = self.bytes_out = 0
         self.leading = False
         self.loading = True
-        self._started = self.now_s = time.monotonic()
+        self._started = self.now_s = self._timer_at_s = time.monotonic()
         self._reading = settings.raft.reads
         self._stopping = asyncio.Event()
         self._worked = asyncio.Event()
@@ -309,6 +310,18 @@ class Node:
             self._guarded(lambda: self._driver.peer(peer, up))
 
     def _timer(self) -> None:
+        """The timer is due; but what has arrived is heard first if this process was held up.
+
+        A loop that comes back late looks at its timers before its sockets. A follower would call an election
+        while the leader's heartbeats wait to be read.
+        """
+        if time.monotonic() - self._timer_at_s > LATE_S:
+            # Once round the loop: what is called from a call_soon runs after the sockets were polled.
+            self._loop.call_soon(self._loop.call_soon, self._tick)
+        else:
+            self._tick()
+
+    def _tick(self) -> None:
         wait = 50.0
 
         def work() -> None:
@@ -320,6 +333,7 @@ class Node:
         if self.now_s >= self._upkeep_at_s:
             self._upkeep_at_s = self.now_s + UPKEEP_EVERY_S
             self._upkeep()
+        self._timer_at_s = time.monotonic() + wait / 1000.0
         self._loop.call_later(wait / 1000.0, self._timer)
 
     def _upkeep(self) -> None:
