@@ -14,6 +14,7 @@ import sys
 
 import uvloop
 
+from ironkv import logs
 from ironkv.config import ConfigError, Settings, load
 from ironkv.errors import Fault
 
@@ -25,11 +26,7 @@ def main() -> None:
     except ConfigError as error:
         print(f"ironkv-server: {error}", file=sys.stderr)
         sys.exit(64)
-    logging.basicConfig(
-        level=settings.log.level.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    logs.begin(settings.log.level, settings.log.format)
     _allow_files(settings.limits.maxclients + 128)
     sys.exit(_serve(settings))
 

@@ -106,7 +106,7 @@ def _progress(node: NodeView) -> Fields:
     raft, elapsed_s = node.raft_view(), node.uptime_s()
     done = min(raft["applied"] / raft["commit"], 1.0) if raft["commit"] else 0.0
     yield "loading_loaded_perc", f"{100 * done:.2f}"
-    yield "loading_eta_seconds", int(elapsed_s * (1 - done) / done) if done else 1
+    yield "loading_eta_seconds", max(1, round(elapsed_s * (1 - done) / done)) if done else 1
 
 
 def stats(node: NodeView) -> Fields:

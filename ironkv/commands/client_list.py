@@ -1,0 +1,202 @@
+"""CLIENT INFO, LIST and KILL: the connections there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from ironkv.commands import clients  # noqa: F401  (CLIENT's own row comes first)
+from ironkv.commands.arguments import integer
+from ironkv.commands.connection import USER
+from ironkv.commands.session import Session
+from ironkv.commands.table import Args, Route, command
+from ironkv.errors import CommandError, NotInteger, SyntaxFault
+from ironkv.resp.replies import OK, Reply, Verbatim
+
+TYPES: Final = {b"NORMAL": "normal", b"MASTER": "master", b"REPLICA": "replica", b"SLAVE": "replica",
+                b"PUBSUB": "pubsub"}  # fmt: skip
+"""Only the normal kind connects here: nodes meet each other on the cluster port."""
+
+
+# -- looking
+
+
+@command(
+    "CLIENT|INFO",
+    2,
+    Route.LOCAL,
+    "noscript loading stale",
+    group="connection",
+    since="6.2.0",
+    complexity="O(1)",
+    summary="Returns information about the connection.",
+)
+def client_info(session: Session, args: Args) -> Reply:
+    """CLIENT INFO"""
+    return _listing([session], session.node.monotonic())
+
+
+@command(
+    "CLIENT|LIST",
+    -2,
+    Route.LOCAL,
+    "admin noscript loading stale",
+    group="connection",
+    since="2.4.0",
+    complexity="O(N) where N is the number of client connections",
+    summary="Lists open connections.",
+)
+def client_list(session: Session, args: Args) -> Reply:
+    """CLIENT LIST [TYPE NORMAL | MASTER | REPLICA | PUBSUB] [ID client-id [client-id ...]]"""
+    sessions = session.node.sessions
+    shown: Iterable[Session]
+    option = args[2].upper() if len(args) > 3 else b""
+    if len(args) == 2:
+        shown = sessions.values()
+    elif option == b"TYPE" and len(args) == 4:
+        shown = sessions.values() if _client_type(args[3]) == "normal" else ()
+    elif option == b"ID":
+        ids = [_client_id(text) for text in args[3:]]
+        shown = [sessions[number] for number in ids if number in sessions]
+    else:
+        raise SyntaxFault
+    return _listing(shown, session.node.monotonic())
+
+
+def _client_type(text: bytes) -> str:
+    kind = TYPES.get(text.upper())
+    if kind is None:
+        raise CommandError(f"ERR Unknown client type '{_text(text)}'")
+    return kind
+
+
+def _client_id(text: bytes) -> int:
+    try:
+        return integer(text)
+    except NotInteger:
+        raise CommandError("ERR Invalid client ID") from None
+
+
+def _listing(sessions: Iterable[Session], now: float) -> Verbatim:
+    return Verbatim(b"".join(_line(session, now) for session in sessions))
+
+
+def _line(session: Session, now: float) -> bytes:
+    """What is known of a connection, under Redis's names; what is not kept here is left out."""
+    received, unsent = session.buffer_sizes()
+    text = (
+        f"id={session.id} addr={session.address} laddr={session.local_address} fd={session.fd} "
+        f"name={_text(session.name)} age={int(now - session.created)} "
+        f"idle={max(0, int(now - session.last_active))} flags={_flags(session)} db={session.db_index} "
+        f"sub=0 psub=0 ssub=0 multi=-1 qbuf={received} qbuf-free=0 argv-mem=0 multi-mem=0 "
+        f"obl={unsent} oll=0 omem=0 tot-mem={received + unsent} events=r cmd={session.last_command} "
+        f"user={USER.decode()} redir=-1 resp={session.proto} lib-name={_text(session.lib_name)} "
+        f"lib-ver={_text(session.lib_version)}\n"
+    )
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _flags(session: Session) -> str:
+    letters = (
+        ("b", session.blocked),
+        ("c", session.closing),
+        ("r", session.readonly),
+        ("e", session.no_evict),
+        ("T", session.no_touch),
+    )
+    return "".join(letter for letter, holds in letters if holds) or "N"
+
+
+# -- closing
+
+
+class _Filter(NamedTuple):
+    """Which connections CLIENT KILL means."""
+
+    id: int = 0
+    address: str | None = None
+    local_address: str | None = None
+    kind: str = "normal"
+    skip_me: bool = True
+
+    def matches(self, other: Session, me: Session) -> bool:
+        return (
+            (not self.id or other.id == self.id)
+            and self.address in (None, other.address)
+            and self.local_address in (None, other.local_address)
+            and self.kind == "normal"
+            and not (self.skip_me and other is me)
+        )
+
+
+@command(
+    "CLIENT|KILL",
+    -3,
+    Route.LOCAL,
+    "admin noscript loading stale",
+    group="connection",
+    since="2.4.0",
+    complexity="O(N) where N is the number of client connections",
+    summary="Terminates open connections.",
+)
+def client_kill(session: Session, args: Args) -> Reply:
+    """CLIENT KILL ip:port | [ID id] [TYPE type] [USER user] [ADDR ip:port] [LADDR ip:port] [SKIPME yes|no]"""
+    if len(args) == 3:
+        if not _kill(session, _Filter(address=_text(args[2]), skip_me=False)):
+            raise CommandError("ERR No such client")
+        return OK
+    return _kill(session, _filter(args[2:]))
+
+
+def _filter(options: list[bytes]) -> _Filter:
+    found = _Filter()
+    for place in range(0, len(options), 2):
+        pair = options[place : place + 2]
+        if len(pair) < 2:
+            raise SyntaxFault
+        found = _with_option(found, pair[0].upper(), pair[1])
+    return found
+
+
+def _with_option(found: _Filter, option: bytes, value: bytes) -> _Filter:
+    match option:
+        case b"ID":
+            return found._replace(id=_positive_id(value))
+        case b"TYPE":
+            return found._replace(kind=_client_type(value))
+        case b"ADDR":
+            return found._replace(address=_text(value))
+        case b"LADDR":
+            return found._replace(local_address=_text(value))
+        case b"USER" if value == USER:
+            return found
+        case b"USER":
+            raise CommandError(f"ERR No such user '{_text(value)}'")
+        case b"SKIPME" if value.upper() in (b"YES", b"NO"):
+            return found._replace(skip_me=value.upper() == b"YES")
+    raise SyntaxFault
+
+
+def _positive_id(text: bytes) -> int:
+    try:
+        number = integer(text)
+    except NotInteger:
+        number = 0
+    if number < 1:
+        raise CommandError("ERR client-id should be greater than 0")
+    return number
+
+
+def _kill(me: Session, wanted: _Filter) -> int:
+    """Close what matches, this connection only after its reply; how many they were."""
+    matching = [other for other in me.node.sessions.values() if wanted.matches(other, me)]
+    for other in matching:
+        if other is me:
+            me.closing = True
+        else:
+            other.kill()
+    return len(matching)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
