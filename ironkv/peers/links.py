@@ -100,6 +100,7 @@ class Links:
 
     def refuse(self, who: str, why: str) -> None:
         """Log a rejected peer, once per reason: a misconfigured one calls twice a second."""
+        why = why[:200]
         if f"{who} {why}" not in self._told and len(self._told) < 1000:
             self._told.add(f"{who} {why}")
             log.warning("peer %s rejected: %s", who, why)

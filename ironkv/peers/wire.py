@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import fields
+from math import isfinite
 from struct import Struct
 from typing import Any, Final, NamedTuple
 from zlib import crc32
@@ -28,6 +29,8 @@ VERSION: Final = 1
 HEAD: Final = Struct(">II")
 HELLO_MAX: Final = 1024
 """Before hello nobody is trusted with more than this many bytes."""
+NUMBER_MAX: Final = 1 << 63
+"""Terms, indices and counts lie below: what the journal can hold, with room to count on."""
 
 _TYPES: Final[list[type[Any]]] = [
     raft.PreVote,
@@ -105,15 +108,22 @@ def parse(body: bytes | memoryview, sender: str, to: str) -> Hello | Mail | Puls
             return Hello(version, cluster, node)
         if kind == 1:
             wall_ms, cluster_ms, plains = rest
-            return Mail(float(wall_ms), float(cluster_ms), [_message(plain, sender, to) for plain in plains])
+            messages = [_message(plain, sender, to) for plain in plains]
+            return Mail(_time(wall_ms), _time(cluster_ms), messages)
         if kind == 2:
             (term,) = rest
-            if type(term) is not int:
+            if type(term) is not int or not 0 <= term < NUMBER_MAX:
                 raise WireError("a malformed pulse")
             return Pulse(term)
     except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
         raise WireError(f"a malformed frame: {error}") from error
     raise WireError(f"a frame of unknown kind {kind!r}")
+
+
+def _time(value: Any) -> float:
+    if type(value) not in (float, int) or not isfinite(value):
+        raise WireError(f"a time that is {value!r}")
+    return float(value)
 
 
 _ALLOWED: Final[dict[str, tuple[type, ...]]] = {
@@ -135,6 +145,8 @@ def _message(plain: list[Any], sender: str, to: str) -> Message:
     for name, value in zip(names, values, strict=True):
         if type(value) not in _ALLOWED.get(name, (int,)):
             raise WireError(f"a message whose {name} is a {type(value).__name__}")
+        if type(value) is int and not 0 <= value < NUMBER_MAX:
+            raise WireError(f"a message whose {name} is {value}")
     if number == _APPEND:
         values[-1] = tuple(_entry(*item) for item in values[-1])
         _check_run(values[names.index("prev_index")], values[-1])
@@ -145,6 +157,8 @@ def _message(plain: list[Any], sender: str, to: str) -> Message:
 def _entry(index: Any, term: Any, kind: Any, data: Any) -> Entry:
     if type(index) is not int or type(term) is not int or type(data) is not bytes:
         raise WireError("a malformed entry")
+    if not 0 <= term < NUMBER_MAX:
+        raise WireError(f"an entry whose term is {term}")
     return Entry(index, term, EntryKind(kind), data)
 
 
