@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import resource
 import sys
 
 import uvloop
@@ -17,6 +16,7 @@ import uvloop
 from ironkv import logs
 from ironkv.config import ConfigError, Settings, load
 from ironkv.errors import Fault
+from ironkv.node.files import allow_clients
 
 
 def main() -> None:
@@ -27,20 +27,13 @@ def main() -> None:
         print(f"ironkv-server: {error}", file=sys.stderr)
         sys.exit(64)
     logs.begin(settings.log.level, settings.log.format)
-    _allow_files(settings.limits.maxclients + 128)
+    wanted = settings.limits.maxclients
+    allowed = allow_clients(wanted)
+    if allowed < wanted:
+        logging.warning(
+            "open files are limited: %d clients at most, limits.maxclients is %d", allowed, wanted
+        )
     sys.exit(_serve(settings))
-
-
-def _allow_files(wanted: int) -> None:
-    """Raise the limit on open files to what the clients need, as far as the system lets us."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY or wanted <= hard:
-        most = wanted
-    else:
-        most = hard
-        logging.warning("open files are limited to %d, limits.maxclients wants %d", hard, wanted)
-    if soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _serve(settings: Settings) -> int:

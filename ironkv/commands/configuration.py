@@ -94,6 +94,8 @@ def config_set(session: Session, args: Args) -> Reply:
     changes = _changes(session, _looked_up(pairs))
     try:
         session.node.change_settings(changes)
+    except CommandError:
+        raise
     except IronKVError as error:  # a bound that only all settings together have
         raise CommandError(f"ERR CONFIG SET failed - {error}") from None
     return OK

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any, Final
 from ironkv import __version__, clock
 from ironkv.clock import ClusterClock
 from ironkv.commands.later import Later
-from ironkv.errors import Fault, NotAvailable
+from ironkv.errors import CommandError, Fault, NotAvailable
 from ironkv.machine import Machine
 from ironkv.node.driver import Driver
+from ironkv.node.files import allow_clients
 from ironkv.node.proposals import Proposals
 from ironkv.node.reads import ReadGate
 from ironkv.node.upkeep import Rates, Totals, close_idle, close_slow
@@ -457,6 +458,12 @@ class Node:
         self._rates.forget()
 
     def change_settings(self, changes: Mapping[str, object]) -> None:
+        wanted = changes.get("limits.maxclients", 0)
+        if isinstance(wanted, int) and (allowed := allow_clients(wanted)) < wanted:
+            raise CommandError(
+                "ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating system is "
+                f"not able to handle the specified number of clients, try with {allowed}"
+            )
         self.settings.change(changes)
         for apply in dict.fromkeys(apply for name in changes for apply in self._on_setting.get(name, ())):
             apply()
