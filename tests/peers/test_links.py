@@ -1,0 +1,262 @@
+"""Connections between nodes, over real sockets: reconnecting, strangers, peers that do not read."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from ironkv.peers import links as module
+from ironkv.peers import wire
+from ironkv.peers.links import Links
+from ironkv.raft.messages import Append, Entry, EntryKind, Message, Vote
+from ironkv.tools.cluster import free_ports
+
+PATIENCE_S = 30.0
+FRAME_MAX = 8 << 20
+
+
+class End:
+    """One node's links, and what they reported."""
+
+    def __init__(self, name: str, ports: dict[str, int], cluster: str = "c") -> None:
+        self.name = name
+        self.port = ports[name]
+        self.mail: list[tuple[str, Message]] = []
+        self.ups: list[str] = []
+        self.downs: list[str] = []
+        self.links = Links(
+            cluster,
+            name,
+            {peer: ("127.0.0.1", port) for peer, port in ports.items() if peer != name},
+            FRAME_MAX,
+            on_mail=lambda peer, mail: self.mail.extend((peer, message) for message in mail.messages),
+            on_up=self.ups.append,
+            on_down=self.downs.append,
+        )
+
+    async def start(self) -> End:
+        await self.links.listen("127.0.0.1", self.port)
+        self.links.dial()
+        return self
+
+    def say(self, to: str, term: int = 1) -> None:
+        self.links.send([Vote(self.name, to, term, 0, 0, False)], 0.0)
+
+
+async def until(reached: Callable[[], Any], what: str) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not reached():  # noqa: ASYNC110  (what is waited for is nobody's event)
+            await asyncio.sleep(0.005)
+    assert reached(), what
+
+
+@asynccontextmanager
+async def ends(*names: str, clusters: dict[str, str] | None = None) -> AsyncIterator[list[End]]:
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    made = [End(name, ports, (clusters or {}).get(name, "c")) for name in names]
+    try:
+        for end in made:
+            await end.start()
+        yield made
+    finally:
+        for end in made:
+            await end.links.close()
+        await asyncio.sleep(0)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def and_tidy_up() -> None:
+        await test()
+        for _ in range(10):  # closed transports say so in the loop
+            await asyncio.sleep(0)
+
+    asyncio.run(and_tidy_up())
+
+
+def test_mail_goes_both_ways() -> None:
+    async def test() -> None:
+        async with ends("a", "b", "c") as (a, b, c):
+            await until(lambda: all(len(end.ups) == 2 for end in (a, b, c)), "all are connected")
+            a.say("b", 1), b.say("a", 2), c.say("a", 3)
+            await until(lambda: len(a.mail) == 2 and b.mail, "mail comes")
+            assert b.mail == [("a", Vote("a", "b", 1, 0, 0, False))]
+            assert {(peer, message.term) for peer, message in a.mail} == {("b", 2), ("c", 3)}
+            assert a.links.online("b")
+
+    run(test)
+
+
+def test_a_peer_that_comes_back_is_found_again() -> None:
+    async def test() -> None:
+        async with ends("a", "b") as (a, b):
+            await until(lambda: a.ups and b.ups, "connected")
+            await b.links.close()
+            await until(lambda: "b" in a.downs, "the loss is reported")
+            await until(lambda: not a.links.online("b"), "nothing is sent any more")
+            a.say("b")
+            ups = len(a.ups)
+            await b.start()
+            await until(lambda: len(a.ups) > ups, "connected again")
+            a.say("b", 5)
+            await until(lambda: b.mail, "mail comes")
+            assert b.mail == [("a", Vote("a", "b", 5, 0, 0, False))], "and not what was sent meanwhile"
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"*1\r\n$4\r\nPING\r\n",
+        b"\x00" * 64,
+        b"\xff" * 64,
+        struct.pack(">II", (1 << 32) - 1, 0),
+        wire.mail([], 0, 0),
+        wire.pulse(1 << 40),
+        wire.hello("other", "b"),
+        wire.hello("c", "mallory"),
+        wire.hello("c", "a"),
+        wire._frame((0, 2, "c", "b")),
+        wire._frame((7, 1)),
+        wire.hello("c", "b") + b"\x00" * 64,
+        wire.hello("c", "b") + wire.hello("c", "b"),
+        wire.hello("c", "b") + struct.pack(">II", FRAME_MAX + 1, 0),
+        wire.hello("c", "b") + wire.mail([], 0, 0)[:-1] + b"\xff",
+    ],
+    ids=range(16),
+)
+def test_a_stranger_is_cut_off_and_nobody_else_is_disturbed(noise: bytes) -> None:
+    async def test() -> None:
+        async with ends("a", "b") as (a, b):
+            await until(lambda: a.ups and b.ups, "connected")
+            reader, writer = await asyncio.open_connection("127.0.0.1", a.port)
+            writer.write(noise)
+            async with asyncio.timeout(PATIENCE_S):
+                try:
+                    said = await reader.read()
+                except ConnectionResetError:
+                    said = b""
+            writer.close()
+            assert said in (b"", wire.hello("c", "a"))
+            b.say("a", 3)
+            await until(lambda: a.mail, "the others go on")
+            assert a.mail == [("b", Vote("b", "a", 3, 0, 0, False))]
+            assert b.links.online("a")
+
+    run(test)
+
+
+def test_one_that_never_says_hello_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELLO_S", 0.1)
+
+    async def test() -> None:
+        async with ends("a") as (a,):
+            reader, writer = await asyncio.open_connection("127.0.0.1", a.port)
+            writer.write(wire.hello("c", "b")[:-1])
+            async with asyncio.timeout(PATIENCE_S):
+                try:
+                    assert await reader.read() == b""
+                except ConnectionResetError:
+                    pass
+            writer.close()
+            await until(lambda: not a.links._accepted, "it is forgotten")
+            assert a.downs == []
+
+    run(test)
+
+
+def test_strangers_cost_no_memory() -> None:
+    """What one may announce before hello is a kilobyte, and that is all that is kept of it."""
+
+    async def test() -> None:
+        async with ends("a") as (a,):
+            sockets = [await asyncio.open_connection("127.0.0.1", a.port) for _ in range(50)]
+            for _, writer in sockets:
+                writer.write(wire.HEAD.pack(1024, 0) + bytes(1000))
+            await until(lambda: len(a.links._accepted) == 50, "all are accepted")
+            await until(
+                lambda: all(len(li._frames._buffer) == 1008 for li in a.links._accepted), "all is read"
+            )
+            for _, writer in sockets:
+                writer.close()
+            await until(lambda: not a.links._accepted, "all are forgotten")
+
+    run(test)
+
+
+def test_another_node_at_a_peer_s_address() -> None:
+    async def test() -> None:
+        ports = dict(zip("abc", free_ports(3), strict=True))
+        a = End("a", ports)
+        swapped = End("c", ports | {"c": ports["b"]})
+        await a.start()
+        await swapped.links.listen("127.0.0.1", ports["b"])
+        await until(lambda: a.links._told, "it is told")
+        assert any("answered at the address of 'b'" in told for told in a.links._told)
+        assert not a.links.online("b")
+        assert a.ups == []
+        await a.links.close()
+        await swapped.links.close()
+
+    run(test)
+
+
+def test_a_cluster_of_another_name() -> None:
+    async def test() -> None:
+        async with ends("a", "b", clusters={"b": "d"}) as (a, b):
+            await until(lambda: a.links._told and b.links._told, "both say why")
+            assert a.ups == b.ups == []
+
+    run(test)
+
+
+def test_a_peer_that_does_not_read_holds_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "QUEUED_MAX", 1 << 20)
+
+    async def test() -> None:
+        ports = dict(zip("ab", free_ports(2), strict=True))
+        a = End("a", ports)
+        sleeper = await asyncio.start_server(_greet_and_sleep, "127.0.0.1", ports["b"], limit=1024)
+        await a.start()
+        await until(lambda: a.ups, "connected")
+        big = Append("a", "b", 1, 0, 0, 0, 1, (Entry(1, 1, EntryKind.BATCH, bytes(100_000)),))
+        link = a.links._dialled["b"]
+        for _ in range(1000):
+            a.links.send([big], 0.0)
+            await asyncio.sleep(0)
+        assert 0 < link.transport.get_write_buffer_size() < (1 << 20) + 200_000
+        await a.links.close()
+        link.transport.abort()
+        sleeper.close()
+
+    run(test)
+
+
+async def _greet_and_sleep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(wire.hello("c", "b"))
+    try:
+        await asyncio.Event().wait()  # never reads
+    finally:
+        writer.close()
+
+
+def test_a_way_that_is_dead_without_a_word_is_given_up() -> None:
+    """A cut cable closes nothing: TCP would try for a quarter of an hour, and then come back late."""
+
+    async def test() -> None:
+        async with ends("a", "b") as (a, b):
+            await until(lambda: a.ups and b.ups and a.links._accepted and b.links._accepted, "connected")
+            for link in [*a.links._dialled.values(), *a.links._accepted]:
+                sock = link.transport.get_extra_info("socket")
+                assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                assert 0 < sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 10_000
+                assert 0 < sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 10
+
+    run(test)
