@@ -230,7 +230,7 @@ def _connections_table(crowds: Sequence[Crowd]) -> list[str]:
 
 
 def _figure(figure: float, unit: str) -> str:
-    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.2f}{unit}"
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}{unit}"
 
 
 def _bound(target: Target, bound: float) -> str:
