@@ -65,7 +65,8 @@ class Machine:
                 try:
                     append((handlers.get(item[0]) or find(item).handler)(database, item, now_ms))
                 except CommandError as error:
-                    append(error)
+                    # Its traceback would hold this frame, and that the replies: a circle around the batch.
+                    append(error.with_traceback(None))
                 except (MemoryError, RecursionError) as error:
                     raise Fault(f"entry {index} could not be applied: {error!r}") from error
                 except Exception:
