@@ -22,7 +22,7 @@ from ironkv.commands.table import ALL_KEYS, ONE_KEY, Args, Route, command, run_o
 from ironkv.errors import CommandError, SyntaxFault, WrongType
 from ironkv.keyspace.keyspace import Database
 from ironkv.keyspace.slots import slot_of
-from ironkv.resp.replies import BULK_HEADS, CRLF, OK, SHORT, Reply
+from ironkv.resp.replies import BULK_HEADS, CRLF, LARGE, OK, SHORT, Reply
 
 EVERY_OTHER: Final = (1, -1, 2)
 """Keys of MSET: key value [key value ...]."""
@@ -476,6 +476,8 @@ def get_run(db: Database, requests: Sequence[Args], out: list[bytes], proto: int
         if type(value) is not bytes or (mortal and key in mortal):
             return False
         size = len(value)
+        if size > LARGE:
+            return False
         pieces += (heads[size] if size < SHORT else b"$%d\r\n" % size), value, CRLF
     out += pieces
     return True

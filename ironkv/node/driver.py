@@ -92,6 +92,9 @@ class Driver:
         for message in messages:
             self.core.step(message, now)
         self._work(now)
+        if self.proposals.held:  # the log was overloaded, and may have room now
+            self._propose(now)
+            self._work(now)
 
     def persisted(self, mark: Mark) -> None:
         """The journal write `mark` is on disk."""

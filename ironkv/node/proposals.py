@@ -30,6 +30,7 @@ from ironkv import batch as codec
 from ironkv.commands.table import Args, Command
 from ironkv.errors import NotAvailable, OutcomeUnknown, ReplyError
 from ironkv.machine import Machine
+from ironkv.raft.config import Overloaded
 from ironkv.raft.messages import Entry
 from ironkv.resp.replies import Reply
 
@@ -147,9 +148,10 @@ class Proposals:
         batch.program += requests
         batch.owe(owner, len(requests))
 
-    def weigh(self, size: int) -> None:
-        """Count request bytes towards the batch being gathered."""
-        self.gathering.bytes += size
+    def weigh(self, owner: Owner, size: int) -> None:
+        """Count request bytes towards the newest batch of `owner`, which it has just added to."""
+        assert owner.batch is not None
+        owner.batch.bytes += size
         self.bytes += size
 
     def still_gathers(self, owner: Owner) -> bool:
@@ -178,7 +180,12 @@ class Proposals:
     def waiting(self) -> bool:
         """Whether there is something to propose."""
         batch = self.gathering
-        return batch.ticks or bool(batch.program)
+        return batch.ticks or bool(batch.program) or bool(self._full)
+
+    @property
+    def held(self) -> bool:
+        """Whether full batches wait to be proposed."""
+        return bool(self._full)
 
     @property
     def idle(self) -> bool:
@@ -189,20 +196,25 @@ class Proposals:
 
     def propose(self, stamp_ms: int, propose: Callable[[bytes], Entry]) -> None:
         """Turn what was gathered into entries; what the log refuses is answered at once."""
-        for batch in self._take():
+        batches = self._take()
+        for place, batch in enumerate(batches):
             batch.stamp_ms = stamp_ms
-            self._queue.append(batch)
             try:
                 entry = propose(codec.encode(stamp_ms, batch.logged()))
+            except Overloaded:
+                self._full = batches[place:]  # nobody is refused for that: it is proposed later
+                return
             except NotAvailable as error:
+                self._queue.append(batch)
                 self._fail(batch, error)
                 self._hand_out()
             else:
+                self._queue.append(batch)
                 batch.index, batch.term = entry.index, entry.term
 
     def _take(self) -> list[Batch]:
         """What was gathered, oldest first."""
-        batches = [*self._full, self.gathering]
+        batches = [batch for batch in (*self._full, self.gathering) if batch.ticks or batch.program]
         self._full = []
         self.gathering = Batch()
         return batches

@@ -72,6 +72,8 @@ NULL_ARRAY: Final = _NullArray()
 
 CRLF: Final = b"\r\n"
 SHORT: Final = 1024
+LARGE: Final = 16 * 1024
+"""A value of which a pipeline is not answered in one go: the client must be able to take them."""
 BULK_HEADS: Final = [b"$%d\r\n" % n for n in range(SHORT)]
 """Headers of short bulk strings: a list lookup is half the cost of formatting."""
 SMALL_INTS: Final = [b":%d\r\n" % n for n in range(SHORT)]

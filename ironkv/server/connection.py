@@ -31,6 +31,7 @@ PENDING_MAX: Final = 20_000
 BACKLOG_BYTES: Final = 1 << 20
 """The same for the bytes of waiting requests."""
 OUT_SLICE: Final = 1 << 20
+"""Bytes of output written at a time, when there is much of it; and what may wait in the socket's buffer."""
 
 
 class Connection(asyncio.Protocol):
@@ -43,6 +44,8 @@ class Connection(asyncio.Protocol):
         self.node = dispatch.node
         self.parser = Parser(dispatch.bulk_max, dispatch.request_max)
         self.out: list[bytes] = []
+        self.heavy = 0
+        """Bytes in `out` that belong to large replies: many of them are not copied ahead of the client."""
         self.pending = 0
         self.batch: Batch | None = None
         self.backlog: deque[Request] = deque()
@@ -111,7 +114,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = self.closing = True
-        self.out.clear()
+        self._drop_output()
         self.backlog.clear()
         if self.later is not None:
             self.later.cancel()
@@ -122,6 +125,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.resume("slow reader")
+        self.flush()
 
     # -- back-pressure
 
@@ -147,8 +151,16 @@ class Connection(asyncio.Protocol):
         kind = type(reply)
         if kind is bytes:
             size = len(reply)
-            head = replies.BULK_HEADS[size] if size < replies.SHORT else b"$%d\r\n" % size
+            if size < replies.SHORT:
+                head = replies.BULK_HEADS[size]
+            else:
+                head = b"$%d\r\n" % size
+                self.heavy += size
             self.out += head, reply, b"\r\n"
+        elif kind is list:
+            before = len(self.out)
+            replies.append(self.out, reply, self.proto)
+            self.heavy += sum(map(len, self.out[before:]))
         else:
             replies.append(self.out, reply, self.proto)
             if isinstance(reply, ReplyError):
@@ -181,19 +193,43 @@ class Connection(asyncio.Protocol):
         """One write for all replies so far; then close, if that was wanted."""
         self.dirty = False
         if self.out:
-            if not self.lost:
+            if self.lost:
+                self._drop_output()
+            elif self.heavy > OUT_SLICE:
+                self._send_slices()
+            else:
                 data = self.out[0] if len(self.out) == 1 else b"".join(self.out)
                 self.node.bytes_out += len(data)
                 self.transport.write(data)
-            self.out.clear()
+                self.out.clear()
+                self.heavy = 0
         if self.pending < PENDING_MAX and not self.backlog:
             self.resume("pending")
-        if self.pending or self.stalled or self.lost:
+        if self.pending or self.stalled or self.lost or self.out:
             return
         if self.closing or (self.ending and not self.backlog):
             self._close()
         elif self.backlog:
             self.dispatch.resume(self)
+
+    def _send_slices(self) -> None:
+        """Write as much as the client takes; the rest once it has read that."""
+        out, at = self.out, 0
+        while at < len(out) and "slow reader" not in self._pauses:
+            begin, size = at, 0
+            while at < len(out) and size < OUT_SLICE:
+                size += len(out[at])
+                at += 1
+            self.node.bytes_out += size
+            self.transport.write(b"".join(out[begin:at]))
+        if at < len(out):
+            del out[:at]
+        else:
+            self._drop_output()
+
+    def _drop_output(self) -> None:
+        self.out.clear()
+        self.heavy = 0
 
     def _close(self) -> None:
         """Everything is answered."""
@@ -244,7 +280,7 @@ class Connection(asyncio.Protocol):
 
     def kill(self) -> None:
         self.closing = True
-        self.out.clear()
+        self._drop_output()
         self.dispatch.left(self)
         self.transport.abort()
 

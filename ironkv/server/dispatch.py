@@ -20,7 +20,7 @@ from ironkv.keyspace.keyspace import Database, Due
 from ironkv.node.proposals import Proposals, Ride
 from ironkv.resp.parser import Request
 from ironkv.resp.replies import Reply
-from ironkv.server.connection import BACKLOG_BYTES, PENDING_MAX, Connection
+from ironkv.server.connection import BACKLOG_BYTES, OUT_SLICE, PENDING_MAX, Connection
 
 if TYPE_CHECKING:
     from ironkv.commands.session import NodeView
@@ -153,7 +153,7 @@ class Dispatch:
         if connection.backlog:
             connection.backlog_bytes += size
         if connection.pending > pending:
-            self.proposals.weigh(size)
+            self.proposals.weigh(connection, size)
             if self.proposals.bytes > self.proposals_max:
                 connection.pause("proposals")
                 self._held_back.add(connection)
@@ -198,6 +198,9 @@ class Dispatch:
                         break
                 try:
                     connection.answer(row.handler(database, args, keyspace.now_ms))
+                    if connection.heavy > OUT_SLICE:
+                        _put_back(connection, *rest)
+                        break
                 except CommandError as error:
                     connection.answer(error)
                 except Due:

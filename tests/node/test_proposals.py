@@ -17,7 +17,9 @@ from ironkv import batch as codec
 from ironkv.commands.table import TABLE
 from ironkv.errors import NotAvailable, OutcomeUnknown
 from ironkv.machine import Machine
+from ironkv.node import proposals as proposals_module
 from ironkv.node.proposals import ENTRY_COMMANDS, Batch, Proposals, Ride
+from ironkv.raft.config import Overloaded
 from ironkv.raft.messages import Entry, EntryKind
 from ironkv.resp.replies import Reply
 
@@ -50,6 +52,8 @@ class Log(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        # Small batches, so that several are proposed at once.
+        proposals_module.ENTRY_COMMANDS = 4  # type: ignore[misc]
         self.machine = Machine()
         self.proposals = Proposals(self.machine, self._answer)
         self.askers = [Asker(n) for n in range(3)]
@@ -58,8 +62,8 @@ class Log(RuleBasedStateMachine):
         self.leading = True
         self.now = 0.0
         self.number = 0
-        self.refusing = False
-        self.may_be_committed: set[int] = set()
+        self.refusal: NotAvailable | None = None
+        self.accept = 0
 
     def _answer(self, ride: Ride, applied: bool) -> Reply:
         if ride.row is None:
@@ -82,7 +86,7 @@ class Log(RuleBasedStateMachine):
             requests.append([b"APPEND", b"k", text])
             asker.asked.append(("write", (database, text)))
         self.proposals.write(asker, requests, database)
-        self.proposals.weigh(100)
+        self.proposals.weigh(asker, 100)
 
     @precondition(lambda self: any(asker.pending for asker in self.askers))
     @rule(who=st.integers(0, 2), database=st.integers(0, 2), ready=st.booleans())
@@ -97,6 +101,7 @@ class Log(RuleBasedStateMachine):
         else:
             asker.asked.append(("read", database))
             self.proposals.ride(Ride(asker, GET, [b"GET", b"k"], database))
+        self.proposals.weigh(asker, 10)
 
     @precondition(lambda self: self.leading)
     @rule(who=st.integers(0, 2))
@@ -108,14 +113,18 @@ class Log(RuleBasedStateMachine):
     # -- what the log does
 
     @precondition(lambda self: self.leading and self.proposals.waiting)
-    @rule(refuse=st.sampled_from([False, False, False, True]))
-    def propose(self, refuse: bool) -> None:
-        self.refusing = refuse
+    @rule(refusal=st.sampled_from([None, None, None, REFUSED, Overloaded()]), after=st.integers(0, 2))
+    def propose(self, refusal: NotAvailable | None, after: int) -> None:
+        self.refusal, self.accept = refusal, after
         self.proposals.propose(int(self.now), self._append)
+        if self.proposals.held:
+            assert isinstance(refusal, Overloaded)
+            assert self.proposals.waiting
 
     def _append(self, data: bytes) -> Entry:
-        if self.refusing:
-            raise REFUSED
+        self.accept -= 1
+        if self.refusal is not None and self.accept < 0:
+            raise self.refusal
         entry = Entry(len(self.log) + 1, self.term, EntryKind.BATCH, data)
         self.log.append(entry)
         return entry
@@ -201,6 +210,7 @@ class Log(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """In the end everybody has been answered, and nothing is held any more."""
+        proposals_module.ENTRY_COMMANDS = ENTRY_COMMANDS  # type: ignore[misc]
         if self.leading:
             self.step_down()
         self.follow(0, 0)
@@ -209,7 +219,7 @@ class Log(RuleBasedStateMachine):
         self.one_reply_per_request_in_their_order()
         assert all(asker.pending == 0 for asker in self.askers)
         assert self.proposals.idle
-        assert self.proposals.bytes == self.proposals.gathering.bytes == 0
+        assert self.proposals.bytes == 0
 
 
 TestLog = Log.TestCase
@@ -263,7 +273,7 @@ def test_a_large_gathering_becomes_several_entries() -> None:
     asker = Asker(0)
     for _ in range(3):
         some.write(asker, [[b"INCR", b"a"] for _ in range(ENTRY_COMMANDS)], 3)
-        some.weigh(1000)
+        some.weigh(asker, 1000)
     some.propose(1, appender(log))
     assert len(log) == 3
     assert all(codec.decode(entry.data)[1][0] == 3 for entry in log), "each begins in database 0"
