@@ -75,7 +75,7 @@ class Node:
         self._reading = settings.raft.reads
         self._stopping = asyncio.Event()
         self._worked = asyncio.Event()
-        self._woken = False
+        self._woken = self._over = False
         self._on_setting: dict[str, list[Callable[[], None]]] = {}
         self._waits: list[tuple[int, int, Later]] = []
         self._rates = Rates()
@@ -265,6 +265,7 @@ class Node:
         await self._links.close()
         self._pulse.stop()
         await asyncio.sleep(0)
+        self._over = True  # a timer that is still due must not meet a closed journal
         self._writer.close()
         self._journal.close()
         self._directory.close()
@@ -279,6 +280,8 @@ class Node:
     # -- events
 
     def _guarded(self, work: Callable[[], None]) -> None:
+        if self._over:
+            return
         try:
             work()
         except Fault as fault:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import heappop, heappush
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hiredis
@@ -418,6 +420,8 @@ class Error(Exception):
 
 def make_time_virtual(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "boot_ms", lambda: cluster.now)
+    times = SimpleNamespace(monotonic=lambda: cluster.now / 1000.0, time_ns=time.time_ns)
+    monkeypatch.setattr("ironkv.node.node.time", times)
     monkeypatch.setattr(clock, "wall_ms", lambda: WALL_MS + cluster.now - STARTED_MS)
 
 

@@ -41,7 +41,7 @@ def test_a_client_that_does_not_read_large_replies(client: Client, command: str)
     """A few kilobytes of requests may ask for gigabytes: no more of it is copied than the socket takes."""
     value = set_big(client)
     client.transport.stuck = True
-    client.send(*[command] * 200)
+    client.send(*[command] * 60)
     assert client.transport.reading_paused
     assert client.transport.buffered <= OUT_SLICE + 8 * len(value)
     while client.transport.buffered:
@@ -49,7 +49,7 @@ def test_a_client_that_does_not_read_large_replies(client: Client, command: str)
         drain(client)
     replies = client.take()
     wanted = [value] * (len(command.split()) - 1)
-    assert replies == [wanted if command.startswith("MGET") else value] * 200
+    assert replies == [wanted if command.startswith("MGET") else value] * 60
     assert not client.transport.reading_paused
     assert client.ask("PING") == [b"PONG"]
 
