@@ -416,7 +416,8 @@ class Node:
 
     def _set_read_time(self, now: float) -> None:
         keyspace = self.keyspace
-        keyspace.now_ms = max(keyspace.stamp_ms, self._clock.now_ms(now))
+        now_ms = self._clock.now_ms(now)
+        keyspace.now_ms = now_ms if now_ms > keyspace.stamp_ms else keyspace.stamp_ms
 
     def not_leader(self) -> NotAvailable:
         leader = self._driver.core.leader

@@ -188,6 +188,11 @@ class Proposals:
         return bool(self._full)
 
     @property
+    def in_flight(self) -> int:
+        """Batches proposed and not answered yet."""
+        return len(self._queue)
+
+    @property
     def idle(self) -> bool:
         """Nothing gathered, nothing in flight."""
         return not (self.waiting or self._queue)

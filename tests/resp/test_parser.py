@@ -140,3 +140,16 @@ def test_a_big_value_in_small_pieces() -> None:
     stream = wire(b"SET", b"k", value) + wire(b"GET", b"k")
     chunks = [stream[at : at + 1000] for at in range(0, len(stream), 1000)]
     assert parse(*chunks) == ([[b"SET", b"k", value], [b"GET", b"k"]], None)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [b"%1\r\n$4\r\nPING\r\n$1\r\nx\r\n", b">1\r\n$4\r\nPING\r\n", b"$4\r\nPING\r\n"],
+)
+def test_other_types_are_no_requests(other: bytes) -> None:
+    """Redis takes what does not start with `*` for an inline command."""
+    stream = wire(b"PING") + other
+    whole = parse(*(bytes([byte]) for byte in stream))
+    assert parse(stream) == whole
+    assert parse(wire(b"PING") * 20 + other)[0][-len(whole[0]) :] == whole[0]
+    assert all(type(request) is list for request in parse(stream)[0])
