@@ -54,6 +54,7 @@ class Machine:
         self.skip(index)
         keyspace = self.keyspace
         keyspace.advance(stamp_ms)
+        keyspace.entry = index
         now_ms = keyspace.stamp_ms
         keyspace.purge(PURGE_MOST)
         database = keyspace.database(0)

@@ -219,16 +219,30 @@ class Database:
 class Keyspace:
     """All databases, the state's time, and what is left to chance."""
 
-    __slots__ = ("_databases", "expired", "now_ms", "stamp_ms", "swept_out")
+    __slots__ = ("_chance", "_chance_of", "_databases", "entry", "expired", "now_ms", "stamp_ms", "swept_out")
 
     def __init__(self) -> None:
         self.stamp_ms = 0
         self.now_ms = 0
+        self.entry = 0
+        """The index of the entry that is applied, or was last."""
+        self._chance = random.Random(0)
+        self._chance_of = 0
+        """The entry that `_chance` was made for."""
         self.expired = 0
         """Keys freed by `purge` since this process started (a statistic, not state)."""
         self.swept_out: list[list[Any]] = []
         """What cleared databases held, by slots: memory still to be freed, no state."""
         self._databases: list[Database | None] = [None] * DATABASES
+
+    @property
+    def chance(self) -> random.Random:
+        """What writes decide by when they choose at random: made for each entry from its index, so that
+        all replicas choose alike. Not for reads, which one replica answers and others never see."""
+        if self._chance_of != self.entry:
+            self._chance_of = self.entry
+            self._chance = random.Random(self.entry)
+        return self._chance
 
     def database(self, index: int) -> Database:
         """Database `index` (0 to 15), made when first used."""

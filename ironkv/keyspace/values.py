@@ -43,9 +43,14 @@ def encoding(value: Value) -> bytes:
     if type(value) is not bytes:
         name: bytes = value.encoding()
         return name
-    if _looks_like_int(value) and -INT64_MAX - 1 <= int(value) <= INT64_MAX:
+    if is_int64(value):
         return b"int"
     return b"embstr" if len(value) <= EMBEDDED_MOST else b"raw"
+
+
+def is_int64(text: bytes) -> bool:
+    """Whether it is a signed 64-bit integer in its canonical form: Redis may hold it as a number."""
+    return _looks_like_int(text) is not None and -INT64_MAX - 1 <= int(text) <= INT64_MAX
 
 
 def copied(value: Value) -> Value:

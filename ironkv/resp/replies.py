@@ -10,6 +10,7 @@
     list, tuple      array
     dict             flat array             map `%`
     Members          array                  set `~`
+    Pairs            flat array             array of arrays
     float            bulk string            double `,`
     bool             integer 1 / 0          boolean `#`
     Verbatim         bulk string            verbatim string `=`
@@ -21,6 +22,7 @@ Specification: https://redis.io/docs/latest/develop/reference/protocol-spec/
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, Final, TypeAlias
 
 from ironkv.errors import ReplyError
@@ -44,6 +46,10 @@ class Status:
 
 class Members(list[Any]):
     """Elements without an order: a set in RESP3."""
+
+
+class Pairs(list[Any]):
+    """Pairs in an order: each an array of its own in RESP3."""
 
 
 class Push(list[Any]):
@@ -155,6 +161,13 @@ def _members(out: list[bytes], value: Members, proto: int) -> None:
     _items(out, value, proto)
 
 
+def _pairs(out: list[bytes], value: Pairs, proto: int) -> None:
+    if proto == 2:
+        _array(out, list(chain.from_iterable(value)), proto)
+    else:
+        _array(out, value, proto)
+
+
 def _push(out: list[bytes], value: Push, proto: int) -> None:
     out.append((b"*%d\r\n" if proto == 2 else b">%d\r\n") % len(value))
     _items(out, value, proto)
@@ -198,6 +211,7 @@ ENCODERS: Final[dict[type, Callable[[list[bytes], Any, int], None]]] = {
     tuple: _array,
     dict: _map,
     Members: _members,
+    Pairs: _pairs,
     Push: _push,
     float: _float,
     bool: _bool,
