@@ -76,9 +76,9 @@ class Links:
         wait = RETRY_FIRST_S
         while True:
             try:
-                _, link = await asyncio.wait_for(
-                    loop.create_connection(lambda: _Dialled(self, peer), host, port), HELLO_S
-                )
+                # Not wait_for: that of Python 3.11 may forget that it was cancelled.
+                async with asyncio.timeout(HELLO_S):
+                    _, link = await loop.create_connection(lambda: _Dialled(self, peer), host, port)
             except (OSError, TimeoutError):
                 wait = min(wait * 2, RETRY_MOST_S)
             else:

@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -258,5 +259,31 @@ def test_a_way_that_is_dead_without_a_word_is_given_up() -> None:
                 assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
                 assert 0 < sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 10_000
                 assert 0 < sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 10
+
+    run(test)
+
+
+def test_closing_in_the_moment_a_connection_comes_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`asyncio.wait_for` of Python 3.11 forgets that it was cancelled if what it waits for is just done."""
+
+    async def test() -> None:
+        a = End("a", {"a": 1, "b": 2})
+        loop = asyncio.get_running_loop()
+        dialling, connected = asyncio.Event(), asyncio.Event()
+
+        async def connect(make: Callable[[], Any], *_: object) -> tuple[Any, Any]:
+            dialling.set()
+            await connected.wait()
+            link = make()
+            link.transport = SimpleNamespace(close=lambda: None)
+            return link.transport, link
+
+        monkeypatch.setattr(loop, "create_connection", connect)
+        a.links.dial()
+        await dialling.wait()
+        connected.set()
+        await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE_S):
+            await a.links.close()
 
     run(test)
