@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "machine": {"errors", "batch", "commands", "keyspace", "raft.messages", "resp.replies"},
     "storage": {"errors", "raft.messages"},
     "peers": {"errors", "clock", "raft.messages"},
+    "server": {"errors", "commands", "keyspace", "resp"},
     "tools": set(),  # they meet a node through its socket, as any client does
 }
 

@@ -24,9 +24,6 @@ log = logging.getLogger(__name__)
 
 SLICE_MS: Final = 10.0
 """How long entries are applied at a stretch before sockets and timers are looked at again."""
-IN_FLIGHT: Final = 2
-"""Batches under way at which a busy journal makes the next one wait and grow. The followers' disks need not
-wait for the leader's own: two of three are a majority."""
 TICK_EVERY_MS: Final = 100.0
 """How often a leader looks whether deadlines have come."""
 
@@ -151,9 +148,9 @@ class Driver:
     # -- what follows
 
     def _propose(self, now: float) -> None:
-        """Turn what clients sent into an entry, unless enough is under way: then it gathers on."""
+        """Turn what clients sent into an entry, unless the journal is busy: then it gathers on."""
         proposals = self.proposals
-        if not proposals.waiting or (self._writing and proposals.in_flight >= IN_FLIGHT):
+        if self._writing or not proposals.waiting:
             return
         if not self.leading:
             proposals.refuse(self._not_leader())

@@ -24,15 +24,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from math import inf
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from ironkv import batch as codec
-from ironkv.commands.table import Args, Command
+from ironkv.commands.table import Args
 from ironkv.errors import NotAvailable, OutcomeUnknown, ReplyError
 from ironkv.machine import Machine
 from ironkv.raft.config import Overloaded
 from ironkv.raft.messages import Entry
 from ironkv.resp.replies import Reply
+from ironkv.server.rides import Owner, Ride
 
 UNKNOWN: Final = "UNKNOWN leadership moved while this write was in flight: it may or may not have happened"
 
@@ -40,31 +41,6 @@ UNKNOWN: Final = "UNKNOWN leadership moved while this write was in flight: it ma
 ENTRY_COMMANDS: Final = 4_096
 ENTRY_BYTES: Final = 1 << 20
 """A batch this large is closed and the next one begun: an entry must not stall the loops it is applied in."""
-
-
-class Owner(Protocol):
-    """Who waits for a reply: a connection."""
-
-    batch: Batch | None
-    """The newest batch that holds something of it; unresolved as long as `pending`."""
-    pending: int
-    """Replies it is owed by batches."""
-
-    def settle(self, replies: list[Reply]) -> None:
-        """Take the next owed replies, in order."""
-
-
-class Ride:
-    """Something to be answered between the writes of a batch: a read, or (row None) a ready reply."""
-
-    __slots__ = ("args", "database", "owner", "row")
-
-    def __init__(self, owner: Owner, row: Command | None, args: Any, database: int = 0) -> None:
-        self.owner = owner
-        self.row = row
-        self.args = args
-        """The request; the reply itself when `row` is None."""
-        self.database = database
 
 
 class Batch:
@@ -186,11 +162,6 @@ class Proposals:
     def held(self) -> bool:
         """Whether full batches wait to be proposed."""
         return bool(self._full)
-
-    @property
-    def in_flight(self) -> int:
-        """Batches proposed and not answered yet."""
-        return len(self._queue)
 
     @property
     def idle(self) -> bool:

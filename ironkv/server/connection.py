@@ -35,7 +35,7 @@ OUT_SLICE: Final = 1 << 20
 
 
 class Connection(asyncio.Protocol):
-    """Implements `commands.session.Session`, `node.proposals.Owner` and `node.reads.Reader`."""
+    """Implements `commands.session.Session`, `server.rides.Owner` and `node.reads.Reader`."""
 
     transport: asyncio.Transport
 
@@ -177,7 +177,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def settle(self, settled: list[Reply]) -> None:
-        """Replies from a batch (`node.proposals.Owner`)."""
+        """Replies from a batch (`server.rides.Owner`)."""
         count = len(settled)
         self.pending -= count
         if settled[0] is replies.OK and settled.count(replies.OK) == count and self.replies == "on":

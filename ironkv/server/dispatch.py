@@ -17,13 +17,14 @@ from ironkv.commands.later import Later
 from ironkv.commands.table import TABLE, Args, Command, Route, find
 from ironkv.errors import CommandError, NotAvailable, ReplyError
 from ironkv.keyspace.keyspace import Database, Due
-from ironkv.node.proposals import Proposals, Ride
 from ironkv.resp.parser import Request
 from ironkv.resp.replies import Reply
 from ironkv.server.connection import BACKLOG_BYTES, OUT_SLICE, PENDING_MAX, Connection
+from ironkv.server.rides import Ride
 
 if TYPE_CHECKING:
     from ironkv.commands.session import NodeView
+    from ironkv.node.proposals import Proposals
     from ironkv.node.reads import ReadGate
 
 log = logging.getLogger(__name__)

@@ -18,10 +18,11 @@ from ironkv.commands.table import TABLE
 from ironkv.errors import NotAvailable, OutcomeUnknown
 from ironkv.machine import Machine
 from ironkv.node import proposals as proposals_module
-from ironkv.node.proposals import ENTRY_COMMANDS, Batch, Proposals, Ride
+from ironkv.node.proposals import ENTRY_COMMANDS, Batch, Proposals
 from ironkv.raft.config import Overloaded
 from ironkv.raft.messages import Entry, EntryKind
 from ironkv.resp.replies import Reply
+from ironkv.server.rides import Ride
 
 GET = TABLE[b"GET"]
 REFUSED = NotAvailable("TRYAGAIN")
