@@ -5,6 +5,7 @@
     words in capitals   tokens; the small words behind one are its value: `EX s`
     small words         what the client fills in
     [ ]                 may be left out
+    ( )                 around a choice that must be made
     |                   one of these; `TYPE ZSET | HASH` means TYPE and then one of the two
     [key ...]           any number more of what stands before it, or of itself
 
@@ -38,7 +39,9 @@ LONG_NAMES: Final = {
 }
 """Redis's names for what docstrings abbreviate."""
 
-_words = re.compile(r"[\[\]|]|\.\.\.|[^\s\[\]|]+").findall
+SIGNS: Final = frozenset(("[", "]", "(", ")", "|", "..."))
+
+_words = re.compile(r"[\[\]()|]|\.\.\.|[^\s\[\]()|]+").findall
 _is_token = re.compile(r"[A-Z][A-Z0-9-]*").fullmatch
 
 
@@ -94,9 +97,12 @@ class _Shape:
 
     def _sequence(self) -> list[Argument]:
         found: list[Argument] = []
-        while self._words and self._words[0] not in ("]", "|"):
+        while self._words and self._words[0] not in ("]", ")", "|"):
             if self._take("["):
                 self._optional(found)
+            elif self._take("("):
+                found.append(_one(self.alternatives()))
+                self._take(")")
             else:
                 found.append(self._word())
         return found
@@ -123,7 +129,7 @@ class _Shape:
         if self._words and f"{word} {self._words[0]}" in LONG_NAMES:
             self._words[0] = LONG_NAMES[f"{word} {self._words[0]}"]
         values = []
-        while self._words and self._words[0] not in ("]", "|", "[", "...") and not _is_token(self._words[0]):
+        while self._words and self._words[0] not in SIGNS and not _is_token(self._words[0]):
             values.append(self._word())
         if not values:
             return _argument(word.lower(), "pure-token", token=word)

@@ -15,6 +15,8 @@ from ironkv.commands import (  # noqa: F401
     introspection,
     keys,
     lcs,
+    list_elements,
+    lists,
     objects,
     scanning,
     strings,

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import Any, ClassVar
 
 from ironkv.commands import (  # noqa: F401  (importing fills the table)
     counters,
     expiration,
     keys,
     lcs,
+    list_elements,
+    lists,
     objects,
     scanning,
     strings,
 )
 from ironkv.commands.arguments import database_index
 from ironkv.commands.table import TABLE, Command, Route, find
-from ironkv.errors import CommandError, WrongType
+from ironkv.errors import CommandError
 from ironkv.keyspace.keyspace import Database, Due, Keyspace
 from ironkv.resp.replies import OK, Reply, encode
 
@@ -94,18 +95,6 @@ class Local:
             assert args == before, "a handler must not change what was logged"
 
 
-class StandInList(list[bytes]):
-    """A value of another type than string, for as long as there are no real lists."""
-
-    type_name: ClassVar[bytes] = b"list"
-
-    def encoding(self) -> bytes:
-        return b"listpack"
-
-    def copy(self) -> StandInList:
-        return StandInList(self)
-
-
 def _select(local: Local, args: list[bytes]) -> Reply:
     if len(args) != 2:
         raise CommandError("ERR wrong number of arguments for 'select' command")
@@ -113,20 +102,5 @@ def _select(local: Local, args: list[bytes]) -> Reply:
     return OK
 
 
-def _lpush(local: Local, args: list[bytes]) -> Reply:
-    if len(args) < 3:
-        raise CommandError("ERR wrong number of arguments for 'lpush' command")
-    items: Any = local.db.find(args[1])
-    if items is None:
-        local.db.set(args[1], items := StandInList())
-    elif not isinstance(items, StandInList):
-        raise WrongType
-    items[:0] = args[:1:-1]
-    return len(items)
-
-
 STAND_INS = {b"SELECT": _select}
-"""Commands that need more than a keyspace, or that the table does not have yet."""
-
-if b"LPUSH" not in TABLE:
-    STAND_INS[b"LPUSH"] = _lpush
+"""Commands that need more than a keyspace."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from tests.commands.strategies import expiration, keys, scanning, strings
+from tests.commands.strategies import expiration, keys, lists, scanning, strings
 from tests.commands.strategies.common import Args, spoiled
 
 GROUPS: dict[str, list[st.SearchStrategy[Args]]] = {
     "strings": strings.COMMANDS,
     "keys": keys.COMMANDS,
+    "lists": lists.COMMANDS,
     "expiration": expiration.COMMANDS,
     "scanning": scanning.COMMANDS,
 }
