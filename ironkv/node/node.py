@@ -210,11 +210,13 @@ class Node:
         )
         await self._replay()
         self._build_driver()
-        self.loading = False
         self._timer()
         if cluster.enabled:
             self._links.dial()
             self._pulse.start()
+        else:  # its own majority: no client need see it without a leader
+            await self._until(lambda: self._driver.readable_until > 0)
+        self.loading = False
         log.info("%s is ready", self.settings.node.id)
 
     async def _replay(self) -> None:

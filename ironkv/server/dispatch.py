@@ -33,6 +33,9 @@ READ: Final = Route.READ
 WRITE: Final = Route.WRITE
 IN_ORDER: Final = frozenset({"HELLO", "RESET", "QUIT", "CLIENT|REPLY", "WAIT"})
 """They change how earlier replies would look, or look at them: they wait until those are given."""
+RIDE_BEHIND: Final = 256
+"""Owed replies behind which a read waits instead of riding: all rides of a batch are answered at once,
+whatever size their values have."""
 RUN_LEAST: Final = 4
 """Requests from which on it pays to see whether a chunk is all one command."""
 LOADING: Final = "LOADING Redis is loading the dataset in memory"
@@ -185,6 +188,9 @@ class Dispatch:
             route = row.route
             if route is READ:
                 if connection.pending:
+                    if connection.pending >= RIDE_BEHIND:
+                        _put_back(connection, args, *rest)
+                        break
                     if not (readable or proposals.still_gathers(connection)):
                         readable = server.may_read(connection)
                         if not readable:

@@ -74,8 +74,9 @@ def verify_entry(index: int, record: bytes, chain: int) -> int:
         if crc == crc_of(record):
             return crc
     raise Fault(
-        f"journal entry {index} is damaged (checksum). Nothing was changed. If the other nodes are well, "
-        "move this node's data directory away and start it empty: it fetches everything from them"
+        f"journal entry {index} is damaged (checksum). Nothing was changed. While all other nodes are up "
+        "and well, and only then, move this node's data directory away and start it empty: it fetches "
+        "everything from them (an emptied node has forgotten what it acknowledged and voted)"
     )
 
 
