@@ -18,6 +18,9 @@ UINT64_MAX: Final = 2**64 - 1
 STRING_MOST: Final = 512 * 1024 * 1024
 """The longest string (Redis's proto-max-bulk-len)."""
 
+RANDOM_MOST: Final = 1_000_000
+"""The most elements that one SRANDMEMBER or its kin chooses with repetition."""
+
 FLOAT_TEXT_MOST: Final = 5 * 1024 - 1
 """Redis copies a number's text to a buffer of this size (MAX_LONG_DOUBLE_CHARS)."""
 
@@ -56,6 +59,31 @@ def int32(text: bytes, complaint: str | None = None) -> int:
     raise CommandError(
         complaint or f"ERR value is out of range, value must between {INT32_MIN} and {INT32_MAX}"
     )
+
+
+def integer_between(text: bytes, least: int, most: int, complaint: str) -> int:
+    """An integer within bounds; the complaint is the same for what is none."""
+    try:
+        value = integer(text)
+    except NotInteger:
+        raise CommandError(complaint) from None
+    if least <= value <= most:
+        return value
+    raise CommandError(complaint)
+
+
+def random_count(text: bytes) -> int:
+    """How many random elements to choose: negative for ones that may be alike. Raises CommandError."""
+    count = integer(text)
+    if count == INT64_MIN:  # has no positive counterpart
+        raise CommandError(f"ERR value is out of range, value must between -{INT64_MAX} and {INT64_MAX}")
+    return count
+
+
+def check_random_count(count: int) -> None:
+    """Redis would go on replying until memory or the client is exhausted. Raises CommandError."""
+    if count < -RANDOM_MOST:
+        raise CommandError("ERR value is out of range")
 
 
 def database_index(text: bytes) -> int:

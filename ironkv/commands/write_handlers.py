@@ -11,6 +11,7 @@ from ironkv.commands import (  # noqa: F401
     connection,
     counters,
     expiration,
+    hashes,
     information,
     introspection,
     keys,
@@ -19,6 +20,8 @@ from ironkv.commands import (  # noqa: F401
     lists,
     objects,
     scanning,
+    set_algebra,
+    sets,
     strings,
     waiting,
 )

@@ -8,7 +8,7 @@ thresholds: `intset` (only integers, shown in ascending order), `listpack` and `
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, KeysView
+from collections.abc import Iterable, Iterator
 from typing import ClassVar, Final, Self
 
 from ironkv.keyspace.indexed import any_place, distinct_places, index, take_out, walk
@@ -62,7 +62,7 @@ class Set:
         return self._encoding
 
     def copy(self) -> Self:
-        return self.rebuilt(self._encoding, self.in_order())
+        return self.rebuilt(self._encoding, self)
 
     # -- looking
 
@@ -72,12 +72,12 @@ class Set:
     def __contains__(self, member: bytes) -> bool:
         return member in self._places
 
-    def keys(self) -> KeysView[bytes]:
-        """For set algebra in C. Its order means nothing."""
-        return self._places.keys()
+    def __iter__(self) -> Iterator[bytes]:
+        """The members in the order that is part of the state."""
+        return iter(self._places if self._names is None else self._names)
 
     def in_order(self) -> list[bytes]:
-        """The members in the order that is part of the state."""
+        """All of these at once."""
         return list(self._places if self._names is None else self._names)
 
     def members(self) -> list[bytes]:
@@ -148,7 +148,7 @@ class Set:
     def become_intset(self) -> None:
         """Be held as integers if that is what all members are, and few enough."""
         if len(self._places) <= INTSET_MOST and all(map(is_int64, self._places)):
-            self._places = dict.fromkeys(self.in_order(), 0)
+            self._places = dict.fromkeys(self, 0)
             self._encoding, self._names = INTSET, None
 
     def pop(self, count: int, chance: random.Random) -> list[bytes]:

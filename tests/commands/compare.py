@@ -5,6 +5,7 @@ Replies are compared byte for byte, unless `MEANINGS` says how to read the answe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,6 +25,10 @@ class Difference(NamedTuple):
     why: str
     applies: Callable[[list[bytes], Any, Any], bool]
     """(arguments, our reply, Redis's reply), when the two differ."""
+
+
+def _cursor_place(args: list[bytes]) -> int:
+    return 1 if args[0].upper() == b"SCAN" else 2
 
 
 def _named(*names: bytes) -> Callable[[list[bytes]], bool]:
@@ -53,8 +58,15 @@ DIFFERENCES = [
         "SCAN takes any 64-bit cursor and so does Redis; but which keys a cursor that was never given out "
         "leads to is nobody's promise.",
         lambda args, ours, theirs: (
-            _named(b"SCAN")(args) and args[1] != b"0" and isinstance(ours, set) and isinstance(theirs, set)
+            _named(b"SCAN", b"HSCAN", b"SSCAN")(args)
+            and args[_cursor_place(args)] != b"0"
+            and isinstance(ours, set)
+            and isinstance(theirs, set)
         ),
+    ),
+    Difference(
+        "Redis 7.2 holds small sets that are no integers as listpacks, 7.0 as hash tables.",
+        lambda args, ours, theirs: _named(b"OBJECT")(args) and (ours, theirs) == (b"listpack", b"hashtable"),
     ),
 ]
 """Besides these: OBJECT ENCODING and REFCOUNT speak of a string as if it were set anew (after APPEND or
@@ -96,17 +108,18 @@ def _random_key(ask: Ask, args: list[bytes]) -> Any:
 
 
 def _scan(ask: Ask, args: list[bytes]) -> Any:
-    """All keys that the whole iteration gives."""
-    found: set[bytes] = set()
+    """All that the whole iteration gives: keys, members, or fields with their values."""
+    found: set[Any] = set()
+    place = _cursor_place(args)
     while True:
         reply = meaning(ask(args))
         if isinstance(reply, ErrorReply):
             return reply
-        following, keys = reply
-        found.update(keys)
+        following, names = reply
+        found.update(_in_pairs(names) if args[0].upper() == b"HSCAN" else names)
         if following == b"0":
             return found
-        args = [args[0], following, *args[2:]]
+        args = [*args[:place], following, *args[place + 1 :]]
 
 
 def _size(ask: Ask, args: list[bytes]) -> Any:
@@ -116,11 +129,86 @@ def _size(ask: Ask, args: list[bytes]) -> Any:
 
 
 def _object(ask: Ask, args: list[bytes]) -> Any:
-    """Of how a value is held, only that there is something to say: see `test_strings` for the details."""
+    """How a hash or set is held; of a string only that there is something to say: see `test_strings`."""
     reply = meaning(ask(args))
+    if reply in (b"intset", b"hashtable") or (
+        reply == b"listpack" and meaning(ask([b"TYPE", args[2]])) in (b"hash", b"set")
+    ):
+        return reply
     what = args[1].upper() if len(args) == 3 else b""
     found = what in (b"ENCODING", b"REFCOUNT", b"IDLETIME") and isinstance(reply, bytes | int)
     return what if found else reply
+
+
+def _in_pairs(items: list[bytes]) -> list[tuple[bytes, bytes]]:
+    return list(zip(items[::2], items[1::2], strict=True))
+
+
+def _is_ordered(ask: Ask, key: bytes) -> bool:
+    """Whether it is held so that its order is Redis's too: all but hash tables, and listpacks in 7.2 only."""
+    encoding = meaning(ask([b"OBJECT", b"ENCODING", key]))
+    return encoding == b"intset" or (encoding == b"listpack" and meaning(ask([b"TYPE", key])) == b"hash")
+
+
+def _elements(ask: Ask, args: list[bytes]) -> Any:
+    """What is in one hash or set: the kind of reply, and the elements, sorted where no order is meant."""
+    raw = ask(args)
+    reply = meaning(raw)
+    if not isinstance(reply, list | dict):
+        return reply
+    if isinstance(reply, dict):
+        reply = list(reply.items())
+    elif args[0].upper() == b"HGETALL":
+        reply = _in_pairs(reply)
+    return raw[:1], reply if _is_ordered(ask, args[1]) else sorted(reply)
+
+
+def _combined(ask: Ask, args: list[bytes]) -> Any:
+    raw = ask(args)
+    reply = meaning(raw)
+    return (raw[:1], sorted(reply)) if isinstance(reply, list) else reply
+
+
+LONGEST_CHOICE = 1_000
+
+
+def _random_elements(ask: Ask, args: list[bytes]) -> Any:
+    """How many random elements there are, all of them members, and different where they must be."""
+    if len(args) > 2 and re.fullmatch(rb"-[1-9]\d{3,9}", args[2]):
+        args = [*args[:2], b"-%d" % LONGEST_CHOICE, *args[3:]]  # Redis would really choose so many
+    raw = ask(args)
+    reply = meaning(raw)
+    if isinstance(reply, ErrorReply) or reply is None:
+        return reply
+    is_hash = args[0].upper() == b"HRANDFIELD"
+    there = meaning(ask([b"HGETALL" if is_hash else b"SMEMBERS", args[1]]))
+    if is_hash and isinstance(there, list):
+        there = dict(_in_pairs(there))
+    if isinstance(reply, bytes):
+        return "one", reply in there
+    nested = bool(reply) and isinstance(reply[0], list)
+    if len(args) > 3:
+        reply = [tuple(pair) for pair in reply] if nested else _in_pairs(reply)
+        there = there.items()
+    is_repeated = len(set(reply)) < len(reply)
+    return raw[:1], nested, len(reply), set(reply) <= set(there), args[2][:1] != b"-" and is_repeated
+
+
+def _pop(ask: Ask, args: list[bytes]) -> Any:
+    """How many members were popped, and that no others are gone. They are put back, since the two sides
+    choose differently; or all are removed when so few are left that they may be held anew."""
+    before = meaning(ask([b"SMEMBERS", args[1]])) if len(args) > 1 else []
+    raw = ask(args)
+    reply = meaning(raw)
+    if isinstance(reply, ErrorReply) or reply is None:
+        return reply
+    popped = reply if isinstance(reply, list) else [reply]
+    left = meaning(ask([b"SMEMBERS", args[1]]))
+    if left and 5 * len(left) <= len(popped):
+        ask([b"DEL", args[1]])
+    elif left and popped:
+        ask([b"SADD", args[1], *popped])
+    return raw[:1], len(popped), sorted(popped + left) == sorted(before)
 
 
 MEANINGS: dict[bytes, Meaning] = {
@@ -133,6 +221,18 @@ MEANINGS: dict[bytes, Meaning] = {
     b"PEXPIRETIME": _time,
     b"DBSIZE": _size,
     b"OBJECT": _object,
+    b"HGETALL": _elements,
+    b"HKEYS": _elements,
+    b"HVALS": _elements,
+    b"HSCAN": _scan,
+    b"HRANDFIELD": _random_elements,
+    b"SMEMBERS": _elements,
+    b"SSCAN": _scan,
+    b"SRANDMEMBER": _random_elements,
+    b"SPOP": _pop,
+    b"SINTER": _combined,
+    b"SUNION": _combined,
+    b"SDIFF": _combined,
 }
 
 

@@ -7,12 +7,15 @@ import time
 from ironkv.commands import (  # noqa: F401  (importing fills the table)
     counters,
     expiration,
+    hashes,
     keys,
     lcs,
     list_elements,
     lists,
     objects,
     scanning,
+    set_algebra,
+    sets,
     strings,
 )
 from ironkv.commands.arguments import database_index
@@ -32,6 +35,8 @@ MALFORMED = (
     "ERR invalid second DB index",
     "ERR offset is out of range",
     "ERR decrement would overflow",
+    "ERR value is out of range, must be positive",
+    "ERR value is NaN or Infinity",
 )
 """Errors that a check finds without the state: a handler that is given only what was checked has none."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from tests.commands.strategies import expiration, keys, lists, scanning, strings
+from tests.commands.strategies import expiration, hashes, keys, lists, scanning, sets, strings
 from tests.commands.strategies.common import Args, spoiled
 
 GROUPS: dict[str, list[st.SearchStrategy[Args]]] = {
@@ -17,6 +17,8 @@ GROUPS: dict[str, list[st.SearchStrategy[Args]]] = {
     "lists": lists.COMMANDS,
     "expiration": expiration.COMMANDS,
     "scanning": scanning.COMMANDS,
+    "hashes": hashes.COMMANDS,
+    "sets": sets.COMMANDS,
 }
 
 SOUND: st.SearchStrategy[Args] = st.one_of([st.one_of(group) for group in GROUPS.values()])
