@@ -78,6 +78,7 @@ class Driver:
         self._writing = False
         self._seen: tuple[Role, int, str | None] = (Role.FOLLOWER, 0, None)
         self._tick_at = 0.0
+        self._handing_to: str | None = None
         self.readable_until = -inf
         """Until when (steady ms) reads of this node's state are linearizable without asking anybody: the
         leader's lease, and only while all that is committed is applied."""
@@ -131,12 +132,21 @@ class Driver:
         now = self._world.steady_ms()
         self.core.tick(now)
         self.proposals.expire(now)
+        self._tell_transfer()
         if now >= self._tick_at:
             self._tick_at = now + TICK_EVERY_MS
             self._tick(now)
         self._propose(now)
         self._work(now)
         return max(1.0, min(self.core.next_wakeup() - now, TICK_EVERY_MS / 2))
+
+    def _tell_transfer(self) -> None:
+        """Say that leadership is being given away: the core also decides that, when the disk stalls."""
+        target = self.core.transferring_to
+        if target is not None and target != self._handing_to:
+            why = "; its journal write does not end" if self._writing else ""
+            log.warning("handing leadership to %s%s", target, why)
+        self._handing_to = target
 
     def _tick(self, now: float) -> None:
         """Log a tick when deadlines may have come and no write is about to move the state's time."""
