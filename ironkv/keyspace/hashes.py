@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Self
 
 from ironkv.keyspace.indexed import any_place, distinct_places, index, take_out, walk
 
-LISTPACK_MOST: Final = 128
+LISTPACK_MOST: Final = 512
 """Fields of a small hash (Redis's hash-max-listpack-entries)."""
 LISTPACK_LONGEST: Final = 64
 """Bytes of a field or value in a small hash (hash-max-listpack-value)."""

@@ -66,7 +66,9 @@ DIFFERENCES = [
     ),
     Difference(
         "Redis 7.2 holds small sets that are no integers as listpacks, 7.0 as hash tables.",
-        lambda args, ours, theirs: _named(b"OBJECT")(args) and (ours, theirs) == (b"listpack", b"hashtable"),
+        lambda args, ours, theirs: (
+            _named(b"OBJECT")(args) and (ours, theirs) == (("set", b"listpack"), ("set", b"hashtable"))
+        ),
     ),
 ]
 """Besides these: OBJECT ENCODING and REFCOUNT speak of a string as if it were set anew (after APPEND or
@@ -131,10 +133,10 @@ def _size(ask: Ask, args: list[bytes]) -> Any:
 def _object(ask: Ask, args: list[bytes]) -> Any:
     """How a hash or set is held; of a string only that there is something to say: see `test_strings`."""
     reply = meaning(ask(args))
-    if reply in (b"intset", b"hashtable") or (
-        reply == b"listpack" and meaning(ask([b"TYPE", args[2]])) in (b"hash", b"set")
-    ):
-        return reply
+    if reply in (b"intset", b"hashtable", b"listpack"):
+        kind = meaning(ask([b"TYPE", args[2]]))
+        if kind in (b"hash", b"set"):
+            return kind.decode(), reply
     what = args[1].upper() if len(args) == 3 else b""
     found = what in (b"ENCODING", b"REFCOUNT", b"IDLETIME") and isinstance(reply, bytes | int)
     return what if found else reply

@@ -72,10 +72,10 @@ def test_a_rebuilt_hash_goes_on_as_the_original(
 @pytest.mark.parametrize(
     ("line", "encoding"),
     [
-        ("HSET h " + " ".join(f"f{n} v" for n in range(128)), b"listpack"),
-        ("HSET h " + " ".join(f"f{n} v" for n in range(129)), b"hashtable"),
+        ("HSET h " + " ".join(f"f{n} v" for n in range(512)), b"listpack"),
+        ("HSET h " + " ".join(f"f{n} v" for n in range(513)), b"hashtable"),
         # Redis 7.2 counts the arguments, whether or not they are different fields.
-        ("HSET h " + "f v " * 129, b"hashtable"),
+        ("HSET h " + "f v " * 513, b"hashtable"),
         ("HSET h f " + "v" * 64, b"listpack"),
         ("HSET h f " + "v" * 65, b"hashtable"),
         ("HSETNX h " + "f" * 65 + " v", b"hashtable"),
@@ -88,7 +88,7 @@ def test_encoding(line: str, encoding: bytes) -> None:
     local.do(line)
     assert local.do("OBJECT ENCODING h") == encoding
     local.do("HSET h other 1")
-    local.do("HDEL h " + " ".join(f"f{n}" for n in range(200)))
+    local.do("HDEL h " + " ".join(f"f{n}" for n in range(600)))
     if encoding == b"hashtable":
         assert local.do("OBJECT ENCODING h") == encoding, "it never goes back"
     local.do("COPY h copy")
@@ -123,17 +123,17 @@ def test_a_scan_returns_what_is_there_all_along(
     assert always <= found
 
 
-@pytest.mark.parametrize("size", [10, 200])
+@pytest.mark.parametrize("size", [10, 600])
 def test_random_fields_are_about_equally_likely(size: int) -> None:
     local = Local(now_ms=1)
     local.do("HSET h " + " ".join(f"{n} {n}" for n in range(size)))
     repeated = Counter(local.reply([b"HRANDFIELD", b"h", b"-%d" % (1_000 * size)]))
     distinct = Counter(
-        chain.from_iterable(local.reply([b"HRANDFIELD", b"h", b"5"]) for _ in range(200 * size))
+        chain.from_iterable(local.reply([b"HRANDFIELD", b"h", b"5"]) for _ in range(100 * size))
     )
     for seen in (repeated, distinct):
         assert len(seen) == size
-        assert max(seen.values()) - min(seen.values()) < 0.5 * 1_000
+        assert max(seen.values()) - min(seen.values()) < 0.6 * seen.total() / size
 
 
 def test_a_choice_without_end_is_refused() -> None:

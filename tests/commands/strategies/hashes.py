@@ -38,7 +38,7 @@ def _many(first: int, count: int) -> Args:
     return [word for n in range(first, first + count) for word in (b"f%d" % n, b"%d" % (n * n))]
 
 
-many_pairs = st.builds(_many, st.sampled_from([0, 100]), st.sampled_from([40, 90, 128]))
+many_pairs = st.builds(_many, st.sampled_from([0, 300]), st.sampled_from([40, 130, 300, 512]))
 many_fields = many_pairs.map(lambda pairs: pairs[::2])
 
 COMMANDS = [
