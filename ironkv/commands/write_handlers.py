@@ -24,6 +24,9 @@ from ironkv.commands import (  # noqa: F401
     sets,
     strings,
     waiting,
+    zset_algebra,
+    zset_ranges,
+    zsets,
 )
 from ironkv.commands.table import TABLE, Handler, Route
 

@@ -17,6 +17,9 @@ from ironkv.commands import (  # noqa: F401  (importing fills the table)
     set_algebra,
     sets,
     strings,
+    zset_algebra,
+    zset_ranges,
+    zsets,
 )
 from ironkv.commands.arguments import database_index
 from ironkv.commands.table import TABLE, Command, Route, find

@@ -28,6 +28,8 @@ NEW_IN_7_2 = {
     "SETEX": {"doc_flags", "deprecated_since", "replaced_by"},
     "SETNX": {"doc_flags", "deprecated_since", "replaced_by"},
     "WAIT": {"flags", "categories"},
+    "ZRANK": {"arity", "arguments"},
+    "ZREVRANK": {"arity", "arguments"},
 }
 """Row -> what of it Redis 7.2 says otherwise than the 7.0 that it is compared with."""
 

@@ -24,6 +24,8 @@ OURS_ALONE = frozenset({"RAFT"})
 AS_IN_7_2: dict[str, dict[str, Any]] = {
     "COMMAND|GETKEYS": {"arity": -3},
     "COMMAND|GETKEYSANDFLAGS": {"arity": -3},
+    "ZRANK": {"arity": -3},
+    "ZREVRANK": {"arity": -3},
     "WAIT": {"flags": {"blocking"}, "categories": {"blocking", "connection", "slow"}},
 }
 """Row -> what of it (`arity`, `flags`, `keys`, `categories`) Redis 7.2 says otherwise than 7.0 does."""

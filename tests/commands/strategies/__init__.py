@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from tests.commands.strategies import expiration, hashes, keys, lists, scanning, sets, strings
+from tests.commands.strategies import expiration, hashes, keys, lists, scanning, sets, strings, zsets
 from tests.commands.strategies.common import Args, spoiled
 
 GROUPS: dict[str, list[st.SearchStrategy[Args]]] = {
     "strings": strings.COMMANDS,
     "keys": keys.COMMANDS,
     "lists": lists.COMMANDS,
+    "zsets": zsets.COMMANDS,
     "expiration": expiration.COMMANDS,
     "scanning": scanning.COMMANDS,
     "hashes": hashes.COMMANDS,
