@@ -47,8 +47,14 @@ class AddOptions(NamedTuple):
     scored: list[tuple[float, bytes]]
 
 
+ADD_OPTIONS: Final = frozenset((b"NX", b"XX", b"GT", b"LT", b"CH", b"INCR"))
+NO_OPTIONS: Final[frozenset[bytes]] = frozenset()
+
+
 def parse_zadd(args: Args) -> AddOptions:
     """ZADD key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]"""
+    if len(args) == 4 and args[2].upper() not in ADD_OPTIONS:
+        return AddOptions(NO_OPTIONS, False, False, [(real(args[2]), args[3])])
     options: set[bytes] = set()
     start = 2
     while start < len(args) and (word := args[start].upper()) in ADD_OPTIONS:
@@ -64,9 +70,6 @@ def parse_zadd(args: Args) -> AddOptions:
         raise CommandError("ERR INCR option supports a single increment-element pair")
     scored = [(real(args[at]), args[at + 1]) for at in range(start, len(args), 2)]
     return AddOptions(frozenset(options - {b"CH", b"INCR"}), b"CH" in options, b"INCR" in options, scored)
-
-
-ADD_OPTIONS: Final = frozenset((b"NX", b"XX", b"GT", b"LT", b"CH", b"INCR"))
 
 
 @command(
@@ -96,9 +99,12 @@ def zadd(db: Database, args: Args, now_ms: int) -> Reply:
     before, updated = len(zset), 0
     for score, member in scored:
         old = zset.score(member)
-        if (old is None and b"XX" not in only) or (old is not None and _may_become(old, score, only)):
+        if old is None:
+            if b"XX" not in only:
+                zset.set(member, score)
+        elif old != score and _may_become(old, score, only):
             zset.set(member, score)
-            updated += old is not None and old != score
+            updated += 1
     added = len(zset) - before
     return added + updated if changed else added
 
@@ -155,7 +161,7 @@ def zincrby(db: Database, args: Args, now_ms: int) -> Reply:
     if zset is None:
         zset = SortedSet()
         db.set(args[1], zset)
-    return _increment(zset, increment, args[3], frozenset())
+    return _increment(zset, increment, args[3], NO_OPTIONS)
 
 
 # -- removing

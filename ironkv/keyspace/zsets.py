@@ -115,7 +115,13 @@ class SortedSet:
         return b"skiplist" if self._is_skiplist else b"listpack"
 
     def copy(self) -> Self:
-        return self.rebuilt(self.encoding(), self.by_place())
+        new = type(self)()
+        new._is_skiplist = self._is_skiplist
+        new._names, new._places = self._names[:], self._places.copy()
+        new._scores, new._tops = self._scores[:], self._tops[:]
+        new._blocks = [block[:] for block in self._blocks]
+        new._block_scores = [scores[:] for scores in self._block_scores]
+        return new
 
     # -- looking
 
@@ -273,6 +279,10 @@ class SortedSet:
     def take(self, start: int, stop: int) -> list[Scored]:
         """Remove a range; its members and their scores."""
         taken = self.scored(start, stop)
+        if len(taken) == len(self._names):  # nothing to be put in order
+            self._names, self._places, self._scores = [], {}, array("d")
+            self._blocks, self._block_scores, self._tops, self._positions = [], [], [], None
+            return taken
         for block, first, end in reversed(list(self._parts(start, stop))):
             del self._blocks[block][first:end], self._block_scores[block][first:end]
             self._has_lost(block, end - first)

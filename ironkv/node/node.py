@@ -64,7 +64,7 @@ class Node:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.config_file = getattr(settings, "config_file", "") or ""
+        self.config_file = settings.config_file
         self.version = __version__
         self.run_id = secrets.token_hex(20)
         self.commands_processed = self.connections_received = self.connections_rejected = 0
@@ -91,7 +91,9 @@ class Node:
         nodes = settings.cluster.nodes if settings.cluster.enabled else []
         self._addresses = {node.id: (node.host, node.port) for node in nodes}
         self._addresses.setdefault(me, (settings.server.bind, settings.server.port))
-        self._directory = DataDirectory(Path(settings.node.data_dir), me, settings.cluster.name)
+        self._directory = DataDirectory(
+            Path(settings.node.data_dir), me, settings.cluster.name, [node.id for node in nodes]
+        )
         try:
             self._journal = Journal(Path(settings.node.data_dir) / "journal", settings.journal.map_size)
         except BaseException:
@@ -243,7 +245,6 @@ class Node:
         """Leave well: no new clients, leadership to another, replies for what is in flight."""
         self._listener.stop_accepting()
         log.info("%s stops", self.settings.node.id)
-        await self._until(lambda: self._proposals.idle)
         if self._driver.core.role is Role.LEADER:
             try:
                 self._driver.transfer()
@@ -390,6 +391,8 @@ class Node:
     def role_changed(self) -> None:
         core = self._driver.core
         self.leading = self._driver.leading
+        if self._waits:
+            self._check_waits()
         log.info(
             "term %d: %s%s",
             core.term,

@@ -153,7 +153,8 @@ def _length(text: bytes) -> int | None:
 
 
 _MORE: Final = object()
-_long_count = re.compile(rb"\*\d{5}").search
+# A long count, or an array that begins with an array: hiredis makes room for either before it looks further.
+_allocates = re.compile(rb"\*\d(?:\d{4}|\d*\r\n\*)").search
 _NONCE: Final = secrets.randbits(62)
 # A number nobody outside knows, fed behind each chunk: it comes back as a reply of its own exactly
 # when the chunk ended at a request boundary.
@@ -207,8 +208,8 @@ class Parser:
 
     def _plain(self, data: bytes) -> list[Request]:
         """Parse from a request boundary on."""
-        # hiredis allocates what a header announces, so long counts never reach it.
-        if data[0] != 0x2A or _long_count(data):
+        # hiredis allocates what a header announces, so long or nested counts never reach it.
+        if data[0] != 0x2A or _allocates(data):
             return self._exactly(data)
         fast = self._fast
         fast.feed(data)

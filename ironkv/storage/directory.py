@@ -1,7 +1,7 @@
 """The data directory: one process at a time, one node and one cluster for its whole life.
 
 DIR/LOCK       held (flock) by the process that uses the directory
-DIR/identity   JSON: format, node, cluster; written once, before anything else
+DIR/identity   JSON: format, node, cluster, members; written once, before anything else
 DIR/journal/   the LMDB environment of the log
 """
 
@@ -10,18 +10,24 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from ironkv.errors import Fault
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 class DataDirectory:
-    """A locked data directory. Raises Fault when it is in use or belongs to another node or cluster."""
+    """A locked data directory. Raises Fault when it is in use or belongs to another node or cluster.
 
-    def __init__(self, path: Path, node_id: str, cluster: str) -> None:
+    `members` are the ids of the cluster's nodes, none for a node on its own: a log that one set of voters
+    wrote means nothing to another. A node that ran alone and then joined would bring entries that no
+    majority ever saw.
+    """
+
+    def __init__(self, path: Path, node_id: str, cluster: str, members: Iterable[str] = ()) -> None:
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -34,14 +40,14 @@ class DataDirectory:
             os.close(self._lock)
             raise Fault(f"data directory {path} is in use by another process") from error
         try:
-            self._identify(node_id, cluster)
+            self._identify(node_id, cluster, sorted(members))
         except BaseException:
             self.close()
             raise
 
-    def _identify(self, node_id: str, cluster: str) -> None:
+    def _identify(self, node_id: str, cluster: str, members: list[str]) -> None:
         file = self.path / "identity"
-        mine = {"format": FORMAT, "node": node_id, "cluster": cluster}
+        mine = {"format": FORMAT, "node": node_id, "cluster": cluster, "members": members}
         try:
             found = json.loads(file.read_bytes())
         except FileNotFoundError:

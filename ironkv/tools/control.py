@@ -14,6 +14,7 @@ import fcntl
 import os
 import sys
 import time
+import tomllib
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     try:
         return commands[verb](rest)
-    except Refused as error:
+    except (Refused, OSError, RuntimeError, tomllib.TOMLDecodeError) as error:
         print(f"✗ {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ironkv.tools.client import Client, ErrorReply, ProtocolFault
 from ironkv.tools.processes import Process
@@ -34,12 +35,14 @@ class Settings:
         node, server, cluster = (document.get(name, {}) for name in ("node", "server", "cluster"))
         bind = server.get("bind", "127.0.0.1")
         node_id = node.get("id", path.stem)
+        members = cluster.get("nodes", []) if cluster.get("enabled") else []
+        me: dict[str, Any] = next((member for member in members if member.get("id") == node_id), {})
         return cls(
             node_id=node_id,
             # A server that listens everywhere is asked where it surely answers.
             host={"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind),
-            port=server.get("port", 6379),
-            cluster_port=cluster.get("port", 6380),
+            port=server.get("port", me.get("port", 6379)),
+            cluster_port=cluster.get("port", me.get("cluster_port", 6380)),
             data_dir=node.get("data_dir", f"data/{node_id}"),
             config=path,
         )

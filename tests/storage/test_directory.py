@@ -73,3 +73,14 @@ def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(Fault, match="file"):
         DataDirectory(tmp_path / "file" / "data", "node1", "c")
+
+
+def test_another_set_of_voters_is_refused(tmp_path: Path) -> None:
+    """A node that ran alone must not bring its log into a cluster, nor the other way round."""
+    DataDirectory(tmp_path, "node1", "c").close()
+    with pytest.raises(Fault, match="members"):
+        DataDirectory(tmp_path, "node1", "c", ["node1", "node2", "node3"])
+    DataDirectory(tmp_path / "other", "node1", "c", ["node3", "node1", "node2"]).close()
+    DataDirectory(tmp_path / "other", "node1", "c", ["node1", "node2", "node3"]).close()
+    with pytest.raises(Fault, match="members"):
+        DataDirectory(tmp_path / "other", "node1", "c", ["node1"])
