@@ -197,7 +197,7 @@ class Parser:
         try:
             request = exact.next()
         except ProtocolError as error:
-            self.error = error
+            self._broken(error)
             return []
         if request is None:
             self._plainly = exact.idle
@@ -256,9 +256,14 @@ class Parser:
             while (request := self._exact.next()) is not None:
                 requests.append(request)
         except ProtocolError as error:
-            self.error = error
+            self._broken(error)
         self._plainly = self._exact.idle
         return requests
+
+    def _broken(self, error: ProtocolError) -> None:
+        """Nothing behind the error will be looked at: hold none of it."""
+        self.error = error
+        self._exact.take_rest()
 
 
 def _wire_size(requests: list[Request]) -> int:

@@ -121,7 +121,8 @@ def test_limits_are_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    "stream", [b"*1048576\r\n", b"*9999\r\n", b"*1\r\n$536870912\r\n", b"*2147483647\r\n"]
+    "stream",
+    [b"*9999\r\n" * 5_000, b"*1048576\r\n", b"*9999\r\n", b"*1\r\n$536870912\r\n", b"*2147483647\r\n"],
 )
 def test_an_announcement_allocates_nothing(stream: bytes) -> None:
     tracemalloc.start()
