@@ -223,7 +223,7 @@ def linsert(db: Database, args: Args, now_ms: int) -> Reply:
 
 def parse_lrem(args: Args) -> int:
     """LREM key count element -> count"""
-    return number_between(args[2], -INT64_MAX, INT64_MAX)
+    return integer(args[2])
 
 
 @command(

@@ -8,8 +8,8 @@ from __future__ import annotations
 from random import Random
 from typing import Final, NamedTuple
 
-from ironkv.commands.arguments import INT64_MAX, cursor, real
-from ironkv.commands.numbered_keys import amount, number_between, numbered_keys, parse_mpop
+from ironkv.commands.arguments import INT64_MAX, check_random_count, cursor, random_count, real
+from ironkv.commands.numbered_keys import amount, numbered_keys, parse_mpop
 from ironkv.commands.scanning import parse_scan
 from ironkv.commands.table import ONE_KEY, Args, Route, command
 from ironkv.errors import CommandError, SyntaxFault, WrongType
@@ -18,9 +18,6 @@ from ironkv.keyspace.zsets import SortedSet
 from ironkv.resp.replies import NULL_ARRAY, Pairs, Reply, format_float
 
 NOT_A_NUMBER: Final = "ERR resulting score is not a number (NaN)"
-
-RANDOM_MOST: Final = 1_000_000
-"""The most members that ZRANDMEMBER chooses with repetition: Redis would go on until memory is exhausted."""
 
 _chance: Final = Random()
 """For ZRANDMEMBER, a read: what one node answers need not be what another would have."""
@@ -96,6 +93,7 @@ def zadd(db: Database, args: Args, now_ms: int) -> Reply:
         db.set(args[1], zset)
     if increment:
         return _increment(zset, *scored[0], only)
+    zset.expect(len(scored))
     before, updated = len(zset), 0
     for score, member in scored:
         old = zset.score(member)
@@ -397,7 +395,7 @@ def _rank(db: Database, args: Args, *, backwards: bool) -> Reply:
 
 def parse_zrandmember(args: Args) -> tuple[int, bool]:
     """ZRANDMEMBER key count [WITHSCORES] -> (count, with scores)"""
-    count = number_between(args[2], -INT64_MAX, INT64_MAX)
+    count = random_count(args[2])
     if len(args) > 4 or (len(args) == 4 and args[3].upper() != b"WITHSCORES"):
         raise SyntaxFault
     if len(args) == 4 and abs(count) > INT64_MAX // 2:
@@ -425,8 +423,7 @@ def zrandmember(db: Database, args: Args, now_ms: int) -> Reply:
     zset = zset_at(db, args[1])
     if zset is None:
         return []
-    if count < -RANDOM_MOST:
-        raise CommandError("ERR value is out of range")
+    check_random_count(count)
     chosen = zset.random_members(-count, _chance) if count < 0 else zset.distinct_members(count, _chance)
     return Pairs(chosen) if with_scores else [member for member, _ in chosen]
 

@@ -263,6 +263,11 @@ class SortedSet:
             self._scores[place] = score
         self._link(score, member)
 
+    def expect(self, count: int) -> None:
+        """Decide before the first of many members is added how they are held: as Redis 7.2 does."""
+        if count > LISTPACK_MOST:
+            self._is_skiplist = True
+
     def _kept(self, score: float) -> float:
         """A score as it is held: a listpack has integers for whole numbers, and they have no -0."""
         return score if self._is_skiplist else score + 0.0

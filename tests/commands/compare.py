@@ -71,6 +71,15 @@ DIFFERENCES = [
             _named(b"OBJECT")(args) and (ours, theirs) == (("set", b"listpack"), ("set", b"hashtable"))
         ),
     ),
+    Difference(
+        "The lowest of all ranks has no positive counterpart: Redis 7.2 refuses it.",
+        lambda args, ours, theirs: (
+            _named(b"LPOS")(args)
+            and b"-9223372036854775808" in args[3:]
+            and isinstance(ours, ErrorReply)
+            and ours.startswith("ERR value is out of range")
+        ),
+    ),
     *(Difference(*each) for each in zset_answers.DIFFERENCES),
 ]
 """Besides these: OBJECT ENCODING and REFCOUNT speak of a string as if it were set anew (after APPEND or
