@@ -146,7 +146,8 @@ class Connection(asyncio.Protocol):
 
     def answer(self, reply: Reply) -> None:
         """Add a reply to the output, as CLIENT REPLY allows."""
-        if self.replies != "on" and self._silenced():
+        if self.replies != "on":
+            self._count_silenced()
             return
         kind = type(reply)
         if kind is bytes:
@@ -166,15 +167,12 @@ class Connection(asyncio.Protocol):
             if isinstance(reply, ReplyError):
                 self.dispatch.count_error(reply)
 
-    def _silenced(self) -> bool:
-        """CLIENT REPLY OFF and SKIP; SKIP concerns the command after it."""
+    def _count_silenced(self) -> None:
+        """A reply is left out (CLIENT REPLY OFF, SKIP); SKIP concerns itself and the command after it."""
         if self.replies == "skip-next":
             self.replies = "skip"
-            return True
-        if self.replies == "skip":
+        elif self.replies == "skip":
             self.replies = "on"
-            return True
-        return True
 
     def settle(self, settled: list[Reply]) -> None:
         """Replies from a batch (`server.rides.Owner`)."""
