@@ -56,6 +56,7 @@ class Machine:
         keyspace.advance(stamp_ms)
         keyspace.entry = index
         now_ms = keyspace.stamp_ms
+        keyspace.writing = True
         keyspace.purge(PURGE_MOST)
         database = keyspace.database(0)
         handlers = WRITE_HANDLERS
@@ -78,6 +79,7 @@ class Machine:
                 database = keyspace.database(item)
             else:
                 append(ride(item))
+        keyspace.writing = False
         return replies
 
 

@@ -53,6 +53,21 @@ class Hash:
     def copy(self) -> Self:
         return self.rebuilt(self.encoding(), self.pairs().items())
 
+    def pieces(self, most: int) -> Iterator[list[bytes]]:
+        """field, value, field, value …"""
+        names = self._names
+        if names is None:
+            yield [part for pair in self._table.items() for part in pair]
+            return
+        for at in range(0, len(names), most):
+            piece = [b""] * (2 * len(part := names[at : at + most]))
+            piece[::2], piece[1::2] = part, self._values[at : at + most]
+            yield piece
+
+    @classmethod
+    def from_pieces(cls, encoding: bytes, items: list[bytes]) -> Self:
+        return cls.rebuilt(encoding, zip(items[::2], items[1::2], strict=True))
+
     # -- looking
 
     def __len__(self) -> int:

@@ -14,6 +14,13 @@ A string is plain `bytes` in its slot's dict, so that GET is a lookup and a type
 are objects of their own classes (`values.Structure`). Nothing here depends on the order of Python's
 string hashing.
 
+Two things may want to know of changes, and cost next to nothing while nobody does:
+
+    before one   `Keyspace.imager` is told before the first change to a slot since `mark_images`, so that a
+                 snapshot can take the slot as it was. A structure counts as changed as soon as a write has
+                 found it: nobody can change what he has not found.
+    after one    `Keyspace.listener` is told what happened to which key, as Redis's keyspace events say it.
+
 Always true between two commands
     K1  a key with a deadline has a value: deadlines[slot] names only keys of values[slot]
     K2  the calendar holds exactly the pairs (key, deadline) of `deadlines`
@@ -25,8 +32,9 @@ Always true between two commands
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from operator import or_
 from typing import Any, Final
 
 from ironkv.errors import WrongType
@@ -50,17 +58,22 @@ class Due(Exception):
 class Database:
     """One of the numbered databases. `values` and `deadlines` are lists of dicts, one per slot."""
 
-    __slots__ = ("calendar", "deadlines", "index", "keyspace", "values")
+    __slots__ = ("calendar", "changed", "deadlines", "index", "keyspace", "quiet", "values")
 
     def __init__(self, keyspace: Keyspace, index: int) -> None:
         self.keyspace = keyspace
         self.index = index
+        self.changed = bytearray(SLOTS)
+        """By slot: 1 when it differs from its newest image."""
+        self.quiet = bytearray(SLOTS)
+        """By slot: 1 when it is known to have changed, so that nobody need be told before it does."""
         self._begin()
 
     def clear(self) -> None:
         """Remove every key. Of many keys the memory is freed by and by, see `Keyspace.sweep`."""
         if len(self) > SWEEP_WORTH:
             self.keyspace.swept_out += self.values, self.deadlines
+        self.mark_all()
         self._begin()
 
     def _begin(self) -> None:
@@ -75,6 +88,8 @@ class Database:
         slot = slot_of(key)
         value = self.values[slot].get(key)
         if value is not None:
+            if type(value) is not bytes and not self.quiet[slot] and self.keyspace.writing:
+                self.touch(slot)
             deadlines = self.deadlines[slot]
             if deadlines and key in deadlines and self._is_dead(deadlines[key]):
                 return None
@@ -103,9 +118,33 @@ class Database:
 
     # -- changing (only while an entry is applied)
 
+    def touch(self, slot: int) -> None:
+        """The slot is about to change, for the first time since it was imaged."""
+        imager = self.keyspace.imager
+        if imager is not None:
+            imager(self.values[slot])
+        self.quiet[slot] = self.changed[slot] = 1
+
+    def mark_all(self) -> None:
+        """Every slot that holds something is about to hold something else. The dicts themselves stay as they
+        are, so that whoever images them may go on."""
+        for slot, values in enumerate(self.values):
+            if values:
+                self.changed[slot] = 1
+        self.quiet = bytearray(SLOTS)
+
+    def notify(self, event: bytes, key: bytes) -> None:
+        """Tell the listener what was done to `key`, after it was done.
+        https://redis.io/docs/latest/develop/use/keyspace-notifications/"""
+        listener = self.keyspace.listener
+        if listener is not None:
+            listener(self, event, key)
+
     def set(self, key: bytes, value: Value) -> None:
         """Put a value in place of whatever was there, its deadline included."""
         slot = slot_of(key)
+        if not self.quiet[slot]:
+            self.touch(slot)
         self.values[slot][key] = value
         deadlines = self.deadlines[slot]
         if deadlines and key in deadlines:
@@ -114,6 +153,8 @@ class Database:
     def update(self, key: bytes, value: Value) -> None:
         """Change a live key's value and leave its deadline; a dead key is replaced as by `set`."""
         slot = slot_of(key)
+        if not self.quiet[slot]:
+            self.touch(slot)
         self.values[slot][key] = value
         deadlines = self.deadlines[slot]
         if deadlines and key in deadlines and deadlines[key] <= self.keyspace.stamp_ms:
@@ -122,8 +163,11 @@ class Database:
     def remove(self, key: bytes) -> bool:
         """Delete the key; True if it was there and alive."""
         slot = slot_of(key)
-        if self.values[slot].pop(key, None) is None:
+        if key not in self.values[slot]:
             return False
+        if not self.quiet[slot]:
+            self.touch(slot)
+        del self.values[slot][key]
         deadlines = self.deadlines[slot]
         if deadlines and key in deadlines:
             deadline = deadlines.pop(key)
@@ -137,6 +181,8 @@ class Database:
             self.remove(key)
             return
         slot = slot_of(key)
+        if not self.quiet[slot]:
+            self.touch(slot)
         deadlines = self.deadlines[slot]
         if deadlines is None:
             deadlines = self.deadlines[slot] = {}
@@ -147,9 +193,12 @@ class Database:
 
     def clear_deadline(self, key: bytes) -> bool:
         """Let a live key live for ever; True if it had a deadline."""
-        deadlines = self.deadlines[slot_of(key)]
+        slot = slot_of(key)
+        deadlines = self.deadlines[slot]
         if not deadlines or deadlines.get(key, 0) <= self.keyspace.stamp_ms:
             return False
+        if not self.quiet[slot]:
+            self.touch(slot)
         self.calendar.discard(key, deadlines.pop(key))
         return True
 
@@ -158,10 +207,13 @@ class Database:
         keys = self.calendar.due(self.keyspace.stamp_ms, most)
         for key in keys:
             slot = slot_of(key)
+            if not self.quiet[slot]:
+                self.touch(slot)
             deadlines = self.deadlines[slot]
             assert deadlines is not None, "K2: the calendar names a key without a deadline"
             del deadlines[key]
             del self.values[slot][key]
+            self.notify(b"expired", key)
         self.keyspace.expired += len(keys)
         return len(keys)
 
@@ -219,7 +271,19 @@ class Database:
 class Keyspace:
     """All databases, the state's time, and what is left to chance."""
 
-    __slots__ = ("_chance", "_chance_of", "_databases", "entry", "expired", "now_ms", "stamp_ms", "swept_out")
+    __slots__ = (
+        "_chance",
+        "_chance_of",
+        "_databases",
+        "entry",
+        "expired",
+        "imager",
+        "listener",
+        "now_ms",
+        "stamp_ms",
+        "swept_out",
+        "writing",
+    )
 
     def __init__(self) -> None:
         self.stamp_ms = 0
@@ -234,6 +298,12 @@ class Keyspace:
         self.swept_out: list[list[Any]] = []
         """What cleared databases held, by slots: memory still to be freed, no state."""
         self._databases: list[Database | None] = [None] * DATABASES
+        self.writing = False
+        """Whether an entry is being applied: a structure that is found now may be changed."""
+        self.imager: Callable[[dict[bytes, Value]], None] | None = None
+        """Given a slot's values before they change, deadlines included (see the head of this file)."""
+        self.listener: Callable[[Database, bytes, bytes], None] | None = None
+        """Given (database, event, key) after a change."""
 
     @property
     def chance(self) -> random.Random:
@@ -262,9 +332,33 @@ class Keyspace:
         goes on with what is now under that number.
         """
         first, second = self.database(one), self.database(other)
+        for database in (first, second):
+            database.mark_all()
+        first.changed = bytearray(map(or_, first.changed, second.changed))
+        second.changed = first.changed[:]
         first.values, second.values = second.values, first.values
         first.deadlines, second.deadlines = second.deadlines, first.deadlines
         first.calendar, second.calendar = second.calendar, first.calendar
+
+    def mark_images(self) -> list[tuple[Database, int]]:
+        """The slots that have changed since the last call; from now on `imager` hears of the next change."""
+        found: list[tuple[Database, int]] = []
+        for database in self.used():
+            found += [(database, slot) for slot, changed in enumerate(database.changed) if changed]
+            database.changed = bytearray(SLOTS)
+            database.quiet = bytearray(SLOTS)
+        return found
+
+    def adopt(self, other: Keyspace) -> None:
+        """Become what `other` is, which must not be used any more. Whoever holds a database goes on with it."""
+        self.stamp_ms = self.now_ms = other.stamp_ms
+        self.entry = other.entry
+        for index in range(DATABASES):
+            if self._databases[index] is None and other._databases[index] is None:
+                continue
+            mine, its = self.database(index), other.database(index)
+            mine.values, mine.deadlines, mine.calendar = its.values, its.deadlines, its.calendar
+            mine.changed, mine.quiet = its.changed, its.quiet
 
     def clear(self) -> None:
         """Remove every key of every database."""

@@ -82,6 +82,20 @@ class List:
     def copy(self) -> Self:
         return self.rebuilt(self.encoding(), list(self))
 
+    def pieces(self, most: int) -> Iterator[list[bytes]]:
+        """The elements from head to tail."""
+        piece: list[bytes] = []
+        for block in self._blocks:
+            piece += block
+            if len(piece) >= most:
+                yield piece
+                piece = []
+        yield piece
+
+    @classmethod
+    def from_pieces(cls, encoding: bytes, items: list[bytes]) -> Self:
+        return cls.rebuilt(encoding, items)
+
     def _fill(self, items: Sequence[bytes]) -> None:
         self._blocks = [list(items[at : at + BLOCK]) for at in range(0, len(items), BLOCK)] or [[]]
         self._length = len(items)

@@ -64,6 +64,16 @@ class Set:
     def copy(self) -> Self:
         return self.rebuilt(self._encoding, self)
 
+    def pieces(self, most: int) -> Iterator[list[bytes]]:
+        """The members in order."""
+        names = self._by_place()
+        for at in range(0, len(names), most):
+            yield names[at : at + most]
+
+    @classmethod
+    def from_pieces(cls, encoding: bytes, items: list[bytes]) -> Self:
+        return cls.rebuilt(encoding, items)
+
     # -- looking
 
     def __len__(self) -> int:

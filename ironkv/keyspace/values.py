@@ -7,6 +7,7 @@ OBJECT ENCODING and COPY then work without knowing the class.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, ClassVar, Final, Protocol, Self, TypeAlias
 
 INT64_MAX: Final = 2**63 - 1
@@ -27,6 +28,15 @@ class Structure(Protocol):
 
     def copy(self) -> Self:
         """An equal value that shares nothing that can change."""
+
+    def pieces(self, most: int) -> Iterator[list[Any]]:
+        """All that it holds, as lists of about `most` elements (bytes, int, float, None and lists of these), for
+        an image. Nothing changes it until the last piece is taken."""
+
+    @classmethod
+    def from_pieces(cls, encoding: bytes, items: list[Any]) -> Self:
+        """The very same value again, from its encoding and its pieces put together: whatever a later command
+        could tell from it (order, encoding, counters) is as it was."""
 
 
 Value: TypeAlias = Any

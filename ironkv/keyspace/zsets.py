@@ -20,7 +20,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
-from typing import ClassVar, Final, NamedTuple, Self
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
 from ironkv.keyspace.indexed import any_place, distinct_places, index, take_out, walk
 from ironkv.keyspace.positions import Positions
@@ -122,6 +122,17 @@ class SortedSet:
         new._blocks = [block[:] for block in self._blocks]
         new._block_scores = [scores[:] for scores in self._block_scores]
         return new
+
+    def pieces(self, most: int) -> Iterator[list[Any]]:
+        """member, score, member, score … in the order of the names."""
+        for at in range(0, len(self._names), most):
+            piece: list[Any] = [None] * (2 * len(part := self._names[at : at + most]))
+            piece[::2], piece[1::2] = part, self._scores[at : at + most]
+            yield piece
+
+    @classmethod
+    def from_pieces(cls, encoding: bytes, items: list[Any]) -> Self:
+        return cls.rebuilt(encoding, zip(items[::2], items[1::2], strict=True))
 
     # -- looking
 
