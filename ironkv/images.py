@@ -199,7 +199,8 @@ class _Unfinished:
 
 def extras(keyspace: Keyspace) -> bytes:
     """What the state holds beside the slots."""
-    return _pack({})
+    image: bytes = _pack({})
+    return image
 
 
 def load_extras(keyspace: Keyspace, image: bytes) -> None:
@@ -229,7 +230,7 @@ def digest_of(image: Iterable[bytes]) -> bytes:
 
 
 def digest_of_all(digests: Iterable[tuple[int, int, bytes]], beside: bytes, stamp_ms: int) -> bytes:
-    """Names a whole state: (database, slot, digest) of each slot that holds something, in order, and the rest."""
+    """Names a whole state: (database, slot, digest) of each slot that holds something, in order."""
     total = blake2b(b"%d" % stamp_ms, digest_size=DIGEST_SIZE)
     for database, slot, digest in digests:
         total.update(b"%d/%d" % (database, slot) + digest)

@@ -350,7 +350,7 @@ class Keyspace:
         return found
 
     def adopt(self, other: Keyspace) -> None:
-        """Become what `other` is, which must not be used any more. Whoever holds a database goes on with it."""
+        """Become what `other` is, which must not be used any more; the databases stay the same objects."""
         self.stamp_ms = self.now_ms = other.stamp_ms
         self.entry = other.entry
         for index in range(DATABASES):

@@ -30,8 +30,8 @@ class Structure(Protocol):
         """An equal value that shares nothing that can change."""
 
     def pieces(self, most: int) -> Iterator[list[Any]]:
-        """All that it holds, as lists of about `most` elements (bytes, int, float, None and lists of these), for
-        an image. Nothing changes it until the last piece is taken."""
+        """All that it holds, as lists of about `most` elements (bytes, int, float, None, lists of these), for an
+        image. Nothing changes it until the last piece is taken."""
 
     @classmethod
     def from_pieces(cls, encoding: bytes, items: list[Any]) -> Self:
