@@ -15,7 +15,7 @@ has an image of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from ironkv.keyspace.hashes import Hash
 from ironkv.keyspace.keyspace import Database, Keyspace
 from ironkv.keyspace.lists import List
 from ironkv.keyspace.sets import Set
+from ironkv.keyspace.slots import SLOTS
 from ironkv.keyspace.values import Structure, Value
 from ironkv.keyspace.zsets import SortedSet
 
@@ -36,6 +37,9 @@ PART_KEYS: Final = 1_024
 ITEM_BYTES: Final = 24
 """What an element or a key is taken to cost beside the bytes that are counted."""
 DIGEST_SIZE: Final = 16
+GROUP_SLOTS: Final = 8
+"""Slots stored together: few enough that a change writes little, many enough to fill a disk's pages."""
+GROUPS: Final = SLOTS // GROUP_SLOTS
 
 _WHOLE, _BEGIN, _PIECE = range(3)
 _STRUCTURES: Final[dict[bytes, type[Structure]]] = {
@@ -218,32 +222,61 @@ def _unpack_map(image: bytes) -> dict[bytes, Any]:
     return found
 
 
-# -- comparing
+# -- groups of slots: what is stored, sent and compared as one
 
 
-def digest_of(image: Iterable[bytes]) -> bytes:
-    """Names a slot's image: 16 bytes."""
-    digest = blake2b(digest_size=DIGEST_SIZE)
-    for part in image:
-        digest.update(part)
-    return digest.digest()
+def group_parts(database: Database, group: int) -> Iterator[tuple[int, bytes]]:
+    """(slot, part) of every part of the group's slots, in order, taken at one go."""
+    for slot in slots_of(group):
+        for part in parts(database.values[slot], database.deadlines[slot]):
+            yield slot, part
 
 
-def digest_of_all(digests: Iterable[tuple[int, int, bytes]], beside: bytes, stamp_ms: int) -> bytes:
-    """Names a whole state: (database, slot, digest) of each slot that holds something, in order."""
+def slots_of(group: int) -> range:
+    """The slots of a group."""
+    return range(group * GROUP_SLOTS, (group + 1) * GROUP_SLOTS)
+
+
+class GroupDigest:
+    """Names what a group holds, whatever chunks it was cut into; empty while it holds nothing."""
+
+    __slots__ = ("_hash",)
+
+    def __init__(self) -> None:
+        self._hash: Any = None
+
+    def add(self, slot: int, part: bytes) -> None:
+        if self._hash is None:
+            self._hash = blake2b(digest_size=DIGEST_SIZE)
+        self._hash.update(b"%d/%d/" % (slot, len(part)))
+        self._hash.update(part)
+
+    def value(self) -> bytes:
+        """16 bytes, or none for a group that holds nothing."""
+        digest: bytes = b"" if self._hash is None else self._hash.digest()
+        return digest
+
+
+def digest_of_state(groups: Mapping[tuple[int, int], bytes], beside: bytes, stamp_ms: int) -> bytes:
+    """Names a whole state: digests by (database, group), the image of the extras, and the state's time."""
     total = blake2b(b"%d" % stamp_ms, digest_size=DIGEST_SIZE)
-    for database, slot, digest in digests:
-        total.update(b"%d/%d" % (database, slot) + digest)
+    for database, group in sorted(groups):
+        total.update(b"%d/%d" % (database, group) + groups[database, group])
     total.update(beside)
     return total.digest()
 
 
 def digest_of_keyspace(keyspace: Keyspace) -> bytes:
-    """The digest of all that `keyspace` holds, taken at one go: 0.5 s for a million keys."""
-    slots = (
-        (database.index, slot, digest_of(parts(values, database.deadlines[slot])))
-        for database in keyspace.used()
-        for slot, values in enumerate(database.values)
-        if values
-    )
-    return digest_of_all(slots, extras(keyspace), keyspace.stamp_ms)
+    """The digest of all that `keyspace` holds, taken at one go: half a second for a million keys.
+
+    Replicas that have applied the same entries have the same, and so has one restored from a snapshot.
+    """
+    groups: dict[tuple[int, int], bytes] = {}
+    for database in keyspace.used():
+        for group in range(GROUPS):
+            digest = GroupDigest()
+            for slot, part in group_parts(database, group):
+                digest.add(slot, part)
+            if value := digest.value():
+                groups[database.index, group] = value
+    return digest_of_state(groups, extras(keyspace), keyspace.stamp_ms)

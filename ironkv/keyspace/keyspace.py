@@ -340,11 +340,11 @@ class Keyspace:
         first.deadlines, second.deadlines = second.deadlines, first.deadlines
         first.calendar, second.calendar = second.calendar, first.calendar
 
-    def mark_images(self) -> list[tuple[Database, int]]:
-        """The slots that have changed since the last call; from now on `imager` hears of the next change."""
-        found: list[tuple[Database, int]] = []
-        for database in self.used():
-            found += [(database, slot) for slot, changed in enumerate(database.changed) if changed]
+    def mark_images(self) -> list[tuple[Database, bytearray]]:
+        """Each database and, by slot, whether it has changed since the last call. From now on `imager` hears
+        of the next change."""
+        found = [(database, database.changed) for database in self.used()]
+        for database, _ in found:
             database.changed = bytearray(SLOTS)
             database.quiet = bytearray(SLOTS)
         return found

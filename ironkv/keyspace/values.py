@@ -30,7 +30,7 @@ class Structure(Protocol):
         """An equal value that shares nothing that can change."""
 
     def pieces(self, most: int) -> Iterator[list[Any]]:
-        """All that it holds, as lists of about `most` elements (bytes, int, float, None, lists of these), for an
+        """All that it holds, as lists of about `most` elements (bytes, int, float, None, lists of these): its
         image. Nothing changes it until the last piece is taken."""
 
     @classmethod
