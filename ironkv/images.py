@@ -26,6 +26,7 @@ from ironkv.keyspace.hashes import Hash
 from ironkv.keyspace.keyspace import Database, Keyspace
 from ironkv.keyspace.lists import List
 from ironkv.keyspace.sets import Set
+from ironkv.keyspace.streams import Stream
 from ironkv.keyspace.slots import SLOTS
 from ironkv.keyspace.values import Structure, Value
 from ironkv.keyspace.zsets import SortedSet
@@ -43,7 +44,7 @@ GROUPS: Final = SLOTS // GROUP_SLOTS
 
 _WHOLE, _BEGIN, _PIECE = range(3)
 _STRUCTURES: Final[dict[bytes, type[Structure]]] = {
-    kind.type_name: kind for kind in (Hash, List, Set, SortedSet)
+    kind.type_name: kind for kind in (Hash, List, Set, SortedSet, Stream)
 }
 _LONGEST: Final = 2**32 - 1
 

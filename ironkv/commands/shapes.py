@@ -2,7 +2,7 @@
 
     SET key value [NX | XX] [GET] [EX s | PX ms | KEEPTTL]
 
-    words in capitals   tokens; the small words behind one are its value: `EX s`
+    words in capitals   tokens, and so are the signs = ~ * $; the small words behind one are its value: `EX s`
     small words         what the client fills in
     [ ]                 may be left out
     ( )                 around a choice that must be made
@@ -42,7 +42,7 @@ LONG_NAMES: Final = {
 SIGNS: Final = frozenset(("[", "]", "(", ")", "|", "..."))
 
 _words = re.compile(r"[\[\]()|]|\.\.\.|[^\s\[\]()|]+").findall
-_is_token = re.compile(r"[A-Z][A-Z0-9-]*").fullmatch
+_is_token = re.compile(r"[A-Z][A-Z0-9-]*|[=~*$]").fullmatch
 
 
 def shape(row: Command) -> str:

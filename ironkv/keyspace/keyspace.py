@@ -24,7 +24,8 @@ Two things may want to know of changes, and cost next to nothing while nobody do
 Always true between two commands
     K1  a key with a deadline has a value: deadlines[slot] names only keys of values[slot]
     K2  the calendar holds exactly the pairs (key, deadline) of `deadlines`
-    K3  no value is None, and no structure is empty: what would be empty is removed
+    K3  no value is None, and no structure is empty: what would be empty is removed; save a stream, which
+        remembers ids and groups
     K4  the order of a slot's dict is part of the state, alike on all replicas: SCAN counts on it, so an
         image of a slot keeps it
 """

@@ -11,6 +11,7 @@
     dict             flat array             map `%`
     Members          array                  set `~`
     Pairs            flat array             array of arrays
+    Keyed            array of arrays        map `%`
     float            bulk string            double `,`
     bool             integer 1 / 0          boolean `#`
     Verbatim         bulk string            verbatim string `=`
@@ -50,6 +51,10 @@ class Members(list[Any]):
 
 class Pairs(list[Any]):
     """Pairs in an order: each an array of its own in RESP3."""
+
+
+class Keyed(list[Any]):
+    """(key, value) pairs of which XREAD makes a map only in RESP3; a key may come twice."""
 
 
 class Push(list[Any]):
@@ -168,6 +173,14 @@ def _pairs(out: list[bytes], value: Pairs, proto: int) -> None:
         _array(out, value, proto)
 
 
+def _keyed(out: list[bytes], value: Keyed, proto: int) -> None:
+    if proto == 2:
+        _array(out, value, proto)
+    else:
+        out.append(b"%%%d\r\n" % len(value))
+        _items(out, list(chain.from_iterable(value)), proto)
+
+
 def _push(out: list[bytes], value: Push, proto: int) -> None:
     out.append((b"*%d\r\n" if proto == 2 else b">%d\r\n") % len(value))
     _items(out, value, proto)
@@ -212,6 +225,7 @@ ENCODERS: Final[dict[type, Callable[[list[bytes], Any, int], None]]] = {
     dict: _map,
     Members: _members,
     Pairs: _pairs,
+    Keyed: _keyed,
     Push: _push,
     float: _float,
     bool: _bool,
