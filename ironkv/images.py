@@ -26,8 +26,8 @@ from ironkv.keyspace.hashes import Hash
 from ironkv.keyspace.keyspace import Database, Keyspace
 from ironkv.keyspace.lists import List
 from ironkv.keyspace.sets import Set
-from ironkv.keyspace.streams import Stream
 from ironkv.keyspace.slots import SLOTS
+from ironkv.keyspace.streams import Stream
 from ironkv.keyspace.values import Structure, Value
 from ironkv.keyspace.zsets import SortedSet
 
