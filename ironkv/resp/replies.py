@@ -15,6 +15,7 @@
     float            bulk string            double `,`
     bool             integer 1 / 0          boolean `#`
     Verbatim         bulk string            verbatim string `=`
+    BigNumber        bulk string            big number `(`
     Push             array                  push `>`
 
 Specification: https://redis.io/docs/latest/develop/reference/protocol-spec/
@@ -62,7 +63,17 @@ class Push(list[Any]):
 
 
 class Verbatim:
-    """Text meant for people (INFO): a verbatim string in RESP3."""
+    """Text meant for people (INFO): a verbatim string in RESP3; `kind` is three letters."""
+
+    __slots__ = ("kind", "text")
+
+    def __init__(self, text: bytes, kind: bytes = b"txt") -> None:
+        self.text = text
+        self.kind = kind
+
+
+class BigNumber:
+    """The digits of an integer of any size. Only scripts make such replies."""
 
     __slots__ = ("text",)
 
@@ -212,7 +223,14 @@ def _verbatim(out: list[bytes], value: Verbatim, proto: int) -> None:
     if proto == 2:
         _bulk(out, value.text, proto)
     else:
-        out.append(b"=%d\r\ntxt:%b\r\n" % (len(value.text) + 4, value.text))
+        out.append(b"=%d\r\n%b:%b\r\n" % (len(value.text) + 4, value.kind, value.text))
+
+
+def _big_number(out: list[bytes], value: BigNumber, proto: int) -> None:
+    if proto == 2:
+        _bulk(out, value.text, proto)
+    else:
+        out.append(b"(%b\r\n" % value.text)
 
 
 ENCODERS: Final[dict[type, Callable[[list[bytes], Any, int], None]]] = {
@@ -230,6 +248,7 @@ ENCODERS: Final[dict[type, Callable[[list[bytes], Any, int], None]]] = {
     float: _float,
     bool: _bool,
     Verbatim: _verbatim,
+    BigNumber: _big_number,
     _NullArray: _null_array,
 }
 

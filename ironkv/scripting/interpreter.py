@@ -1,0 +1,273 @@
+"""One Lua state in which scripts are run.
+
+What a script may use of memory is decided in two steps, since how much a state already holds depends on what
+ran in it before, and an outcome must not. A run in the warm state has `WARM_BYTES`. One that needs more
+is stopped and run again in a fresh state with `FRESH_BYTES`, where the commands that the first run has carried
+out already are not called again: their replies are those it got. A fresh state is the same everywhere, and so
+is the point at which its memory ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import struct
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from lupa import lua51
+
+from ironkv.errors import CommandError
+from ironkv.resp.replies import Reply, format_float
+from ironkv.scripting.bytecode import keep_callers
+from ironkv.scripting.conversion import ToLua, elements, error_of, read_written, room_for
+
+log = logging.getLogger(__name__)
+
+STEPS: Final = 200_000_000
+"""VM instructions that a script may execute: about 4 seconds. State: see docs/decisions."""
+HOOK_STEPS: Final = 1_000
+COMMANDS: Final = 1_000_000
+"""Commands that a script may call, weighed: see `Caller`. State."""
+WARM_BYTES: Final = 256 << 20
+FRESH_BYTES: Final = 512 << 20
+SPARE_BYTES: Final = 1 << 20
+"""Kept free for what lupa itself allocates where Lua cannot report that memory is at an end."""
+ARGUMENT_BYTES: Final = 64 << 20
+SCRIPT_BYTES: Final = 4 << 20
+GARBAGE_BYTES: Final = 16 << 20
+"""Garbage from which on it is collected, between two scripts."""
+FUNCTIONS: Final = 2_000
+"""Compiled scripts that a state keeps."""
+
+LUA_FILES: Final = Path(__file__).parent
+LIBRARIES: Final = ("bit", "struct", "cmsgpack", "cjson")
+_VALUE, _WRITTEN, _FAILED, _STOPPED = range(4)
+_ABORTED: Final = 0.5
+_LEVELS: Final = (logging.DEBUG, logging.DEBUG, logging.INFO, logging.WARNING)
+
+VERSION: Final = b"7.2.6"
+VERSION_NUMBER: Final = 0x00070206
+
+
+class Caller(Protocol):
+    """Who carries out a script's commands."""
+
+    def call(self, args: list[bytes]) -> tuple[Reply, int]:
+        """The reply to a command, and what it weighs: 1 for a plain one. Raises CommandError."""
+
+    def knows(self, name: bytes, subcommand: bytes) -> bool:
+        """Whether there is such a command."""
+
+
+class OutOfMemory(Exception):
+    """The state's memory is at an end."""
+
+
+class Exhausted(Exception):
+    """The script has called more commands than it may."""
+
+
+class Calls:
+    """A run's commands, with their replies for the case that it must be run again."""
+
+    def __init__(self, caller: Caller, known: list[Any]) -> None:
+        self._caller = caller
+        self._known = known
+        self._next = 0
+        self.weight = 0
+        self.problem: BaseException | None = None
+        """What ended the run and is not the script's business."""
+
+    def call(self, args: list[bytes]) -> Reply:
+        """The reply, an error included."""
+        if self._next < len(self._known):
+            reply, weight = self._known[self._next]
+        else:
+            try:
+                reply, weight = self._caller.call(args)
+            except CommandError as error:
+                reply, weight = error.with_traceback(None), 1
+            self._known.append((reply, weight))
+        self._next += 1
+        self.weight += weight + elements(reply) // 4
+        return reply
+
+    def knows(self, name: bytes, subcommand: bytes) -> bool:
+        return self._caller.knows(name, subcommand)
+
+
+class State:
+    """A Lua state with the sandbox in it."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._lua = lua51.LuaRuntime(
+            encoding=None,
+            source_encoding="latin-1",
+            register_eval=False,
+            register_builtins=False,
+            unpack_returned_tuples=False,
+            attribute_filter=_no_attribute,
+            max_memory=most_bytes,
+        )
+        self._most = self._lua.get_max_memory(total=True) - SPARE_BYTES
+        self._to_lua = ToLua(self._lua.table_from).value
+        self._calls: Calls | None = None
+        self._functions: dict[bytes, Any] = {}
+        host = self._lua.table_from(self._host())
+        libraries = [self._file(name) for name in LIBRARIES]
+        self._run, self._load, self._collect = self._file("sandbox")(host, STEPS, HOOK_STEPS, *libraries)
+        self._settled = self._lua.get_memory_used(total=True)
+
+    def _file(self, name: str) -> Any:
+        return self._lua.compile((LUA_FILES / f"{name}.lua").read_bytes(), name=f"={name}".encode())
+
+    # -- running
+
+    def function(self, sha: bytes, source: bytes) -> Any:
+        """The compiled script. Raises CommandError."""
+        function = self._functions.get(sha)
+        if function is None:
+            function = self._load(source)
+            if type(function) is bytes:
+                raise error_of(b"ERR Error compiling script (new function): " + function)
+            if len(self._functions) >= FUNCTIONS:
+                self._functions.clear()
+            self._functions[sha] = function
+        return function
+
+    def run(self, function: Any, sha: bytes, keys: list[bytes], argv: list[bytes], calls: Calls) -> Reply:
+        """The script's reply; an error reply is returned, too. Raises OutOfMemory, and whatever a command
+        raised that is no reply."""
+        make = self._lua.table_from
+        outer, self._calls = self._calls, calls
+        try:
+            kind, value, _left = self._run(function, sha, make(keys), make(argv))
+        finally:
+            self._calls = outer
+        if self._lua.get_memory_used(total=True) > self._settled + GARBAGE_BYTES:
+            self._collect_garbage()
+        if kind == _VALUE:
+            return value
+        if kind == _WRITTEN:
+            return read_written(value)
+        if kind == _FAILED:
+            return error_of(value)
+        raise calls.problem or (OutOfMemory() if value == b"memory" else Exhausted())
+
+    def _collect_garbage(self) -> None:
+        self._collect()
+        self._settled = self._lua.get_memory_used(total=True)
+        if self._settled > self._most // 4:
+            self._functions.clear()
+            self._collect()
+            self._settled = self._lua.get_memory_used(total=True)
+
+    # -- what the sandbox asks of Python: strings, numbers and booleans come and nothing else
+
+    def _host(self) -> dict[bytes, Any]:
+        return {
+            b"call": self._call,
+            b"call_many": self._call_many,
+            b"number": _number,
+            b"sha1": _sha1,
+            b"log": _log,
+            b"known": self._known,
+            b"keep_callers": keep_callers,
+            b"double": _double,
+            b"version": VERSION,
+            b"version_number": VERSION_NUMBER,
+        }
+
+    def _call(self, proto: int, *values: bytes | float) -> Any:
+        return self._answer(proto, [value if type(value) is bytes else _number(value) for value in values])
+
+    def _call_many(self, proto: int, sizes: bytes, text: bytes) -> Any:
+        args, begin = [], 0
+        for size in map(int, sizes.split()):
+            args.append(text[begin : begin + size])
+            begin += size
+        return self._answer(proto, args)
+
+    def _answer(self, proto: int, args: list[bytes]) -> Any:
+        """A Lua value, or that the run must end. Raises nothing: an exception would reach the script."""
+        calls = self._calls
+        assert calls is not None
+        try:
+            reply = calls.call(args)
+            if calls.weight > COMMANDS:
+                raise Exhausted
+            if type(reply) is not int and self._lua.get_memory_used(total=True) + room_for(reply) > self._most:
+                raise OutOfMemory
+            return self._to_lua(reply, proto)
+        except BaseException as problem:
+            calls.problem = problem
+            return _ABORTED
+
+    def _known(self, name: bytes | float, subcommand: bytes | float) -> bool:
+        calls = self._calls
+        return calls is not None and calls.knows(*(_number(w) if type(w) is not bytes else w for w in (name, subcommand)))
+
+
+def _no_attribute(obj: object, name: object, is_setting: bool) -> object:
+    raise AttributeError("not for scripts")
+
+
+def _number(number: Any) -> bytes:
+    """A number as Redis's scripts hand it to commands."""
+    return b"%d" % number if type(number) is int else format_float(number)
+
+
+def _sha1(text: bytes) -> bytes:
+    return hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
+
+
+def _log(level: int, text: bytes) -> None:
+    log.log(_LEVELS[level], "script: %s", text.decode("utf-8", "backslashreplace"))
+
+
+def _double(code: bytes, number: float) -> bytes:
+    """A float in the bytes of struct's `code`; too large a one is infinite, as a cast in C makes it."""
+    try:
+        return struct.pack(code, number)
+    except OverflowError:
+        return struct.pack(code, float("inf") if number > 0 else float("-inf"))
+
+
+class Interpreter:
+    """Runs scripts. It holds nothing that outlasts a run but compiled scripts."""
+
+    def __init__(self) -> None:
+        self._warm: State | None = None
+
+    def compile(self, sha: bytes, source: bytes) -> None:
+        """See that the script is one. Raises CommandError."""
+        self._state().function(sha, source)
+
+    def run(self, sha: bytes, source: bytes, keys: list[bytes], argv: list[bytes], caller: Caller) -> Reply:
+        """The script's reply. Raises CommandError, and what `caller` raises besides."""
+        state, known = self._state(), []
+        try:
+            return _run(state, sha, source, keys, argv, Calls(caller, known))
+        except OutOfMemory:
+            self._warm = None  # much of it is garbage, and what it holds is quickly made again
+        try:
+            return _run(State(FRESH_BYTES), sha, source, keys, argv, Calls(caller, known))
+        except OutOfMemory:
+            raise CommandError(
+                f"ERR script used more than {FRESH_BYTES >> 20} MB of memory script: {sha.decode()}"
+            ) from None
+
+    def _state(self) -> State:
+        if self._warm is None:
+            self._warm = State(WARM_BYTES)
+        return self._warm
+
+
+def _run(state: State, sha: bytes, source: bytes, keys: list[bytes], argv: list[bytes], calls: Calls) -> Reply:
+    try:
+        return state.run(state.function(sha, source), sha, keys, argv, calls)
+    except Exhausted:
+        raise CommandError(
+            f"ERR script executed more than {STEPS} instructions or {COMMANDS} commands script: {sha.decode()}"
+        ) from None
