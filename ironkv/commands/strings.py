@@ -153,6 +153,8 @@ def set_(db: Database, args: Args, now_ms: int) -> Reply:
         return _set_with_options(db, args, now_ms)
     _, key, value = args
     slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 0x3FFF
+    if not db.quiet[slot]:
+        db.touch(slot)
     db.values[slot][key] = value
     deadlines = db.deadlines[slot]
     if deadlines and key in deadlines:
