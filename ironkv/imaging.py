@@ -7,7 +7,7 @@ state as of the moment `Imaging` was made. What a cleared or swapped database he
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ironkv.images import GROUP_SLOTS, GROUPS, extras, parts, slots_of
@@ -44,8 +44,9 @@ class Imaging:
                     self.groups.append((index, group))
                     todo[first : first + GROUP_SLOTS] = b"\1" * GROUP_SLOTS
             self._where.update(zip(map(id, values), range(index * SLOTS, (index + 1) * SLOTS), strict=True))
-        self._early: dict[Place, list[bytes]] = {}
+        self._early: dict[Place, Iterable[bytes]] = {}
         self._open: tuple[Place, Iterator[bytes]] | None = None
+        self._walked = 0
         self.early = 0
         """Slots imaged because a write came first."""
         keyspace.imager = self.before_write
@@ -60,8 +61,13 @@ class Imaging:
             self._early[place] = list(self._open[1])
         elif self._todo[index][slot]:
             self._todo[index][slot] = 0
-            self._early[place] = list(parts(values, self._deadlines[index][slot]))
             self.early += 1
+            deadlines = self._deadlines[index][slot]
+            if set(map(type, values.values())) <= {bytes}:
+                # Nothing in there can change but the dicts: a copy of these will do, and is made in a moment.
+                self._early[place] = parts(values.copy(), deadlines and deadlines.copy())
+            else:
+                self._early[place] = list(parts(values, deadlines))
 
     def walk(self) -> Iterator[tuple[tuple[int, int], list[Any] | None]]:
         """For each group its parts, `(group, [slot, part])`, then `(group, None)` at its end.
@@ -69,6 +75,7 @@ class Imaging:
         Between two of these the keyspace may change. Ends the imaging.
         """
         for group in self.groups:
+            self._walked += 1
             for slot in slots_of(group[1]):
                 place = group[0], slot
                 for part in self._parts(place):
@@ -87,6 +94,11 @@ class Imaging:
         yield from image
         self._open = None
         yield from self._early.pop(place, ())
+
+    @property
+    def progress(self) -> float:
+        """How much has been walked: 0 to 1."""
+        return self._walked / max(len(self.groups), 1)
 
     def end(self) -> None:
         """Nobody need tell of changes any more."""

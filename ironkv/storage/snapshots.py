@@ -195,6 +195,14 @@ class Snapshots:
             raise Fault(f"snapshots {self.path} could not be written: {error}") from error
         self.manifests = [*(each for each in self.manifests if each.index < manifest.index), manifest]
 
+    def forget_above(self, index: int) -> None:
+        """Forget every snapshot newer than the one at `index`: their images are leftovers from then on."""
+        gone = [manifest for manifest in self.manifests if manifest.index > index]
+        with self._env.begin(write=True, db=self._manifests) as txn:
+            for manifest in gone:
+                txn.delete(_INDEX.pack(manifest.index))
+        self.manifests = [manifest for manifest in self.manifests if manifest.index <= index]
+
     def prune(self, keep: int, pinned: int) -> None:
         """Forget all but the `keep` newest snapshots and those from index `pinned` on, in small
         transactions (S2)."""
