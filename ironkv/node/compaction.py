@@ -8,7 +8,8 @@ that was away for a moment catches up from the log, which is cheaper than being 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from ironkv.storage.snapshots import Manifest
 
@@ -21,7 +22,8 @@ RETRY_MS: Final = 60_000.0
 """After a snapshot that failed (a full disk, mostly) the next one waits this long."""
 
 
-class Mark(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Mark:
     """Where the log stood: the entry that was applied, and how many bytes of entries came up to it."""
 
     index: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,8 @@ def test_what_was_taken_comes_back(disk: Disk) -> None:
     digest, again = disk.digest(), disk.recovered()
     assert again.digest() == digest
     newest = again.snapshots.newest
-    assert newest is not None and newest.digest == digest
+    assert newest is not None
+    assert newest.digest == digest
     assert (newest.index, newest.keys, newest.members) == (2, 304, ("n1", "n2"))
 
 
@@ -142,7 +144,8 @@ def test_only_what_changed_is_written_and_what_it_replaces_goes(disk: Disk) -> N
     disk.write("SET key5 another")
     disk.snapshot()
     newest = disk.snapshots.newest
-    assert newest is not None and newest.bytes_written < 500
+    assert newest is not None
+    assert newest.bytes_written < 500
     assert disk.images() == held
     assert len(disk.snapshots.manifests) == 1
     digest = disk.digest()
@@ -151,7 +154,8 @@ def test_only_what_changed_is_written_and_what_it_replaces_goes(disk: Disk) -> N
     again.write("DEL key6")
     again.snapshot()
     last = again.snapshots.newest
-    assert last is not None and last.bytes_written < 500, "what was loaded need not be written again"
+    assert last is not None
+    assert last.bytes_written < 500, "what was loaded need not be written again"
     digest = again.digest()
     assert again.recovered().digest() == digest
 
@@ -260,7 +264,8 @@ def test_a_failed_one_is_made_up_for(disk: Disk, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(disk.snapshots, "put_records", full)
     disk.snapshot()
-    assert disk.world.ended == [None] and disk.snapshotting.error == "no room"
+    assert disk.world.ended == [None]
+    assert disk.snapshotting.error == "no room"
     monkeypatch.undo()
     disk.write("SET a 1")
     assert disk.snapshot()
@@ -291,7 +296,7 @@ def test_every_flipped_byte_is_noticed(disk: Disk) -> None:
         with pytest.raises(Damaged):
             list(disk.snapshots.load(newest, Keyspace()))
         put(env, table, key, value)
-    for (key, value), (_, other) in zip(records, records[1:], strict=False):
+    for (key, value), (_, other) in pairwise(records):
         put(env, table, key, other)
         with pytest.raises(Damaged):
             list(disk.snapshots.load(newest, Keyspace()))
