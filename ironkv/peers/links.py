@@ -2,6 +2,10 @@
 
 Losing, delaying or repeating messages is harmless (Raft repeats itself), so nothing is queued for a
 peer that cannot be reached, and little for one that does not read.
+
+Harmful is only what a node said before it lost its data directory, if it comes after the node began anew:
+it has forgotten that. So each directory has a random number, its birth, which hello tells, and once a peer
+has shown another birth nothing more is taken from its older connections.
 """
 
 from __future__ import annotations
@@ -23,6 +27,9 @@ SILENT_S: Final = 5
 """How long sent bytes may go unacknowledged by the other machine."""
 RETRY_FIRST_S: Final = 0.05
 RETRY_MOST_S: Final = 0.5
+BURIED_S: Final = 10.0
+"""How long an older birth of a peer is refused: longer than a connection of the dead process can lie unread
+beside the one of its successor. Not for ever, in case we met the two in the wrong order."""
 QUEUED_MAX: Final = 64 << 20
 """Bytes waiting for a peer beyond which messages are dropped."""
 
@@ -36,7 +43,8 @@ class Links:
     """All connections of this node to its peers.
 
     Called in the loop: `on_mail(peer, mail)`, `on_up(peer)` when it can be spoken to, `on_down(peer)`
-    when a connection with it broke, `on_pulse(peer, term)` (see `peers.pulse`).
+    when a connection with it broke, `on_pulse(peer, term)` (see `peers.pulse`), `on_reborn(peer)` when it
+    is known by another birth than before: no mail of its older life follows, nor any of the newer precedes.
     """
 
     def __init__(
@@ -50,17 +58,23 @@ class Links:
         on_up: OnPeer,
         on_down: OnPeer,
         on_pulse: OnPulse = lambda peer, term: None,
+        on_reborn: OnPeer = lambda peer: None,
+        birth: int = 0,
     ) -> None:
         self.cluster = cluster
         self.node_id = node_id
         self.peers = dict(peers)
         self.frame_max = frame_max
+        self.hello = wire.hello(cluster, node_id, birth)
+        self.on_reborn = on_reborn
         self.on_mail, self.on_pulse, self.on_up, self.on_down = on_mail, on_pulse, on_up, on_down
         self._server: asyncio.Server | None = None
         self._dialled: dict[str, _Dialled] = {}
         self._accepted: set[_Accepted] = set()
         self._dialers: list[asyncio.Task[None]] = []
         self._told: set[str] = set()
+        self._births: dict[str, int] = {}
+        self._buried: dict[tuple[str, int], float] = {}
 
     async def listen(self, host: str, port: int) -> None:
         """Open the cluster port. Raises OSError."""
@@ -109,6 +123,25 @@ class Links:
         if f"{who} {why}" not in self._told and len(self._told) < 1000:
             self._told.add(f"{who} {why}")
             log.warning("peer %s rejected: %s", who, why)
+
+    def met(self, peer: str, birth: int) -> None:
+        """A peer said hello. Raises WireError if a newer life of it is known."""
+        known = self._births.setdefault(peer, birth)
+        if birth == known:
+            return
+        now = asyncio.get_running_loop().time()
+        if self._buried.get((peer, birth), now) > now:
+            raise wire.WireError("its data directory has been replaced by another")
+        log.warning("%s comes with another data directory than before", peer)
+        self._buried[peer, known] = now + BURIED_S
+        self._births[peer] = birth
+        for accepted in [link for link in self._accepted if link.peer == peer]:
+            accepted.hang_up()
+        if peer in self._dialled:
+            dialled = self._dialled[peer]
+            dialled.hang_up()
+            self.down(peer, dialled)
+        self.on_reborn(peer)
 
     def up(self, peer: str, link: _Dialled) -> None:
         self._dialled[peer] = link
@@ -162,6 +195,7 @@ class _Link(asyncio.Protocol):
         self.peer = ""
         self.mailed = False
         """Whether it carried mail: losing a connection that only pulsed means nothing."""
+        self._over = False
         self._frames = wire.Frames(links.frame_max)
         self._hello_timer: asyncio.TimerHandle | None = None
 
@@ -172,7 +206,14 @@ class _Link(asyncio.Protocol):
         _notice_silence(sock)
         self._hello_timer = asyncio.get_running_loop().call_later(HELLO_S, self.transport.abort)
 
+    def hang_up(self) -> None:
+        """Take nothing more; and that it ends means nothing."""
+        self._over, self.mailed = True, False
+        self.transport.abort()
+
     def data_received(self, data: bytes) -> None:
+        if self._over:
+            return
         try:
             for body in self._frames.feed(data):
                 frame = wire.parse(body, self.peer, self.links.node_id)
@@ -201,6 +242,7 @@ class _Link(asyncio.Protocol):
         if hello.node not in links.peers:
             raise wire.WireError(f"{hello.node!r} is no other member of this cluster")
         self._check_name(hello.node)
+        links.met(hello.node, hello.birth)
         self.peer = hello.node
         self._frames.trust()
         self._stop_timer()
@@ -226,7 +268,7 @@ class _Accepted(_Link):
         self.links.joined(self)
 
     def _ready(self) -> None:
-        self.transport.write(wire.hello(self.links.cluster, self.links.node_id))
+        self.transport.write(self.links.hello)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -244,7 +286,7 @@ class _Dialled(_Link):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.transport.write(wire.hello(self.links.cluster, self.links.node_id))
+        self.transport.write(self.links.hello)
 
     def _check_name(self, name: str) -> None:
         if name != self.wanted:

@@ -2,7 +2,8 @@
 
     frame = length u32 | crc32 u32 | body          (big-endian; the crc covers the body)
     body  = msgpack([kind, …])
-            [0, version, cluster, node]            hello: the first frame in both directions
+            [0, version, cluster, node, birth]     hello: the first frame in both directions; `birth` is a
+                                                   random number made with the sender's data directory
             [1, wall_ms, cluster_ms, [message, …]] Raft messages; cluster_ms is 0 unless sent by the leader
             [2, term]                              pulse: the sender still leads this term (peers.pulse)
     message = [type number, the fields of its class in order, without `sender` and `to`]
@@ -25,7 +26,7 @@ from ironkv.errors import IronKVError
 from ironkv.raft import messages as raft
 from ironkv.raft.messages import Entry, EntryKind, Message
 
-VERSION: Final = 1
+VERSION: Final = 2
 HEAD: Final = Struct(">II")
 HELLO_MAX: Final = 1024
 """Before hello nobody is trusted with more than this many bytes."""
@@ -46,6 +47,7 @@ _TYPES: Final[list[type[Any]]] = [
 _NUMBER: Final = {kind: number for number, kind in enumerate(_TYPES)}
 _FIELDS: Final = [[field.name for field in fields(kind)][2:] for kind in _TYPES]
 _APPEND: Final = _NUMBER[raft.Append]
+_ENTRIES: Final = 1 + _FIELDS[_APPEND].index("entries")
 
 
 class WireError(IronKVError):
@@ -56,6 +58,7 @@ class Hello(NamedTuple):
     version: int
     cluster: str
     node: str
+    birth: int
 
 
 class Mail(NamedTuple):
@@ -72,8 +75,8 @@ class Pulse(NamedTuple):
     term: int
 
 
-def hello(cluster: str, node: str) -> bytes:
-    return _frame((0, VERSION, cluster, node))
+def hello(cluster: str, node: str, birth: int = 0) -> bytes:
+    return _frame((0, VERSION, cluster, node, birth))
 
 
 def mail(messages: Iterable[Message], wall_ms: float, cluster_ms: float) -> bytes:
@@ -93,7 +96,7 @@ def _plain(message: Message) -> list[Any]:
     number = _NUMBER[type(message)]
     plain = [number, *(getattr(message, name) for name in _FIELDS[number])]
     if number == _APPEND:
-        plain[-1] = [(entry.index, entry.term, entry.kind, entry.data) for entry in plain[-1]]
+        plain[_ENTRIES] = [(entry.index, entry.term, entry.kind, entry.data) for entry in plain[_ENTRIES]]
     return plain
 
 
@@ -102,10 +105,7 @@ def parse(body: bytes | memoryview, sender: str, to: str) -> Hello | Mail | Puls
     try:
         kind, *rest = msgpack.unpackb(body, max_map_len=0, max_ext_len=0)
         if kind == 0:
-            version, cluster, node = rest
-            if not (type(version) is int and type(cluster) is str and type(node) is str):
-                raise WireError("a malformed hello")
-            return Hello(version, cluster, node)
+            return _hello(*rest)
         if kind == 1:
             wall_ms, cluster_ms, plains = rest
             messages = [_message(plain, sender, to) for plain in plains]
@@ -120,6 +120,18 @@ def parse(body: bytes | memoryview, sender: str, to: str) -> Hello | Mail | Puls
     raise WireError(f"a frame of unknown kind {kind!r}")
 
 
+def _hello(version: Any, cluster: Any, node: Any, *later: Any) -> Hello:
+    """Of another version only its number is of interest: whoever reads it refuses that."""
+    if not (type(version) is int and type(cluster) is str and type(node) is str):
+        raise WireError("a malformed hello")
+    if version != VERSION:
+        return Hello(version, cluster, node, 0)
+    (birth,) = later
+    if type(birth) is not int or not 0 <= birth < NUMBER_MAX:
+        raise WireError("a malformed hello")
+    return Hello(version, cluster, node, birth)
+
+
 def _time(value: Any) -> float:
     if type(value) not in (float, int) or not isfinite(value):
         raise WireError(f"a time that is {value!r}")
@@ -129,6 +141,8 @@ def _time(value: Any) -> float:
 _ALLOWED: Final[dict[str, tuple[type, ...]]] = {
     "granted": (bool,),
     "transfer": (bool,),
+    "fresh": (bool,),
+    "welcome": (bool,),
     "match": (int, type(None)),
     "index": (int, type(None)),
     "entries": (list,),
@@ -148,8 +162,8 @@ def _message(plain: list[Any], sender: str, to: str) -> Message:
         if type(value) is int and not 0 <= value < NUMBER_MAX:
             raise WireError(f"a message whose {name} is {value}")
     if number == _APPEND:
-        values[-1] = tuple(_entry(*item) for item in values[-1])
-        _check_run(values[names.index("prev_index")], values[-1])
+        entries = values[_ENTRIES - 1] = tuple(_entry(*item) for item in values[_ENTRIES - 1])
+        _check_run(values[names.index("prev_index")], entries)
     message: Message = _TYPES[number](sender, to, *values)
     return message
 

@@ -36,11 +36,14 @@ class RaftConfig:
 
 @dataclass(frozen=True, slots=True)
 class HardState:
-    """As found in the journal. A node that never ran has HardState()."""
+    """As found in the journal. A node that never ran has HardState(), and fresh=True unless it is alone."""
 
     term: int = 0
     voted_for: str | None = None
     commit: int = 0
+    fresh: bool = False
+    """The node began with an empty directory, and has not caught up since. For all it knows it was a member
+    before, and has forgotten what it voted and acknowledged (membership.py)."""
 
 
 class NotLeader(NotAvailable):

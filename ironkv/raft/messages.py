@@ -43,12 +43,13 @@ class PreVote:
 
 @dataclass(frozen=True, slots=True)
 class PreVoteReply:
-    """`term` is the asked term when granted, else the answerer's own."""
+    """`term` is the asked term when granted, else the answerer's own. `fresh` as in VoteReply."""
 
     sender: str
     to: str
     term: int
     granted: bool
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +71,13 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class VoteReply:
-    """Leaves only once the vote is durable."""
+    """Leaves only once the vote is durable. `fresh`: the voter may have forgotten promises (membership.py)."""
 
     sender: str
     to: str
     term: int
     granted: bool
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ class Append:
 
     `round` numbers the leader's broadcasts within its term: the answer echoes the newest one seen,
     which confirms leadership as of the moment that round was *sent* (leases, ReadIndex, CheckQuorum).
+
+    `welcome` is for a fresh follower: once it has everything up to `commit` on disk, it is fresh no longer.
     """
 
     sender: str
@@ -94,6 +98,7 @@ class Append:
     commit: int
     round: int
     entries: tuple[Entry, ...]
+    welcome: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,8 @@ class AppendReply:
 
     Rejected (`match` is None): `hint_index`/`hint_term` name the last entry that may agree, so the
     leader skips a whole conflicting term at once (§5.3, end).
+
+    `fresh`: the sender's directory is new, and it may have forgotten promises.
     """
 
     sender: str
@@ -111,6 +118,7 @@ class AppendReply:
     match: int | None
     hint_index: int = 0
     hint_term: int = 0
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +179,9 @@ class Persist:
 
     `entries` replace whatever the journal holds from `entries[0].index` on. `commit` is a hint
     only: how far replay may go at restart before anybody else has been heard.
+
+    `reset`, when given, comes first: forget every entry; the log goes on behind a snapshot, whose last
+    entry had this (index, term). `entries`, if any, begin right behind it.
     """
 
     mark: Mark
@@ -178,6 +189,9 @@ class Persist:
     voted_for: str | None
     commit: int
     entries: tuple[Entry, ...]
+    fresh: bool = False
+    """Durable together with term and vote; see `HardState.fresh`."""
+    reset: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

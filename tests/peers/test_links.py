@@ -25,12 +25,13 @@ FRAME_MAX = 8 << 20
 class End:
     """One node's links, and what they reported."""
 
-    def __init__(self, name: str, ports: dict[str, int], cluster: str = "c") -> None:
+    def __init__(self, name: str, ports: dict[str, int], cluster: str = "c", birth: int = 0) -> None:
         self.name = name
         self.port = ports[name]
         self.mail: list[tuple[str, Message]] = []
         self.ups: list[str] = []
         self.downs: list[str] = []
+        self.reborn: list[str] = []
         self.links = Links(
             cluster,
             name,
@@ -39,6 +40,8 @@ class End:
             on_mail=lambda peer, mail: self.mail.extend((peer, message) for message in mail.messages),
             on_up=self.ups.append,
             on_down=self.downs.append,
+            on_reborn=self.reborn.append,
+            birth=birth,
         )
 
     async def start(self) -> End:
@@ -111,6 +114,106 @@ def test_a_peer_that_comes_back_is_found_again() -> None:
     run(test)
 
 
+@asynccontextmanager
+async def before_b() -> AsyncIterator[End]:
+    """Node "a" of a cluster whose "b" is played by the test."""
+    a = End("a", dict(zip("ab", free_ports(2), strict=True)))
+    await a.links.listen("127.0.0.1", a.port)
+    try:
+        yield a
+    finally:
+        await a.links.close()
+        await asyncio.sleep(0)
+
+
+async def _speaker(end: End, birth: int) -> asyncio.StreamWriter:
+    """A connection on which "b" of that birth says something every time it is asked to."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", end.port)
+    writer.write(wire.hello("c", "b", birth))
+    await reader.readexactly(len(end.links.hello))
+    return writer
+
+
+def _vote(term: int) -> bytes:
+    return wire.mail([Vote("b", "a", term, 0, 0, False)], 0, 0)
+
+
+def test_nothing_is_taken_from_an_older_life() -> None:
+    async def test() -> None:
+        async with before_b() as a:
+            old = await _speaker(a, 1)
+            also_old = await _speaker(a, 1)
+            old.write(_vote(1))
+            await until(lambda: a.mail, "the first life is heard")
+            assert a.reborn == [], "a second connection is no second life"
+            new = await _speaker(a, 2)
+            assert a.reborn == ["b"]
+            for writer in (old, also_old):
+                writer.write(_vote(7))
+            new.write(_vote(2))
+            await until(lambda: len(a.mail) == 2, "the second life is heard")
+            await until(lambda: len(a.links._accepted) == 1, "the older connections are cut")
+            assert [message.term for _, message in a.mail] == [1, 2]
+            assert a.downs == [], "that an older life ended is no news of this one"
+            for writer in (old, also_old, new):
+                writer.close()
+
+    run(test)
+
+
+def test_mail_read_together_with_the_news_of_a_newer_life() -> None:
+    """This process was stopped, and finds what both lives have written."""
+
+    async def test() -> None:
+        async with before_b() as a:
+            first = await _speaker(a, 1)
+            (link,) = a.links._accepted
+            second = await _speaker(a, 2)
+            link.data_received(_vote(7))
+            assert a.mail == []
+            first.close(), second.close()
+
+    run(test)
+
+
+def test_an_older_life_that_calls_again_is_refused_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BURIED_S", 0.3)
+
+    async def test() -> None:
+        async with before_b() as a:
+            first, second = await _speaker(a, 1), await _speaker(a, 2)
+            reader, again = await asyncio.open_connection("127.0.0.1", a.port)
+            again.write(wire.hello("c", "b", 1) + _vote(9))
+            assert await reader.read() == b""
+            assert a.mail == []
+            assert any("replaced by another" in told for told in a.links._told)
+            await asyncio.sleep(0.4)
+            third = await _speaker(a, 1)
+            assert a.reborn == ["b", "b"], "should we have met the two in the wrong order, it heals"
+            for writer in (first, second, again, third):
+                writer.close()
+
+    run(test)
+
+
+def test_a_peer_with_a_new_directory_is_found_again() -> None:
+    async def test() -> None:
+        ports = dict(zip("ab", free_ports(2), strict=True))
+        a, b = await End("a", ports, birth=1).start(), await End("b", ports, birth=2).start()
+        await until(lambda: a.ups and b.ups, "connected")
+        await b.links.close()
+        b = await End("b", ports, birth=3).start()
+        await until(lambda: a.reborn == ["b"] and a.links.online("b") and b.ups, "it is known as another")
+        await until(lambda: "b" in a.downs, "and the end of the old one was told")
+        a.say("b", 5), b.say("a", 6)
+        await until(lambda: a.mail and b.mail, "mail goes both ways")
+        assert b.reborn == []
+        await a.links.close()
+        await b.links.close()
+
+    run(test)
+
+
 @pytest.mark.parametrize(
     "noise",
     [
@@ -124,14 +227,16 @@ def test_a_peer_that_comes_back_is_found_again() -> None:
         wire.hello("other", "b"),
         wire.hello("c", "mallory"),
         wire.hello("c", "a"),
-        wire._frame((0, 2, "c", "b")),
+        wire._frame((0, 1, "c", "b")),
+        wire._frame((0, wire.VERSION, "c", "b")),
+        wire._frame((0, wire.VERSION, "c", "b", -1)),
         wire._frame((7, 1)),
         wire.hello("c", "b") + b"\x00" * 64,
         wire.hello("c", "b") + wire.hello("c", "b"),
         wire.hello("c", "b") + struct.pack(">II", FRAME_MAX + 1, 0),
         wire.hello("c", "b") + wire.mail([], 0, 0)[:-1] + b"\xff",
     ],
-    ids=range(16),
+    ids=range(18),
 )
 def test_a_stranger_is_cut_off_and_nobody_else_is_disturbed(noise: bytes) -> None:
     async def test() -> None:

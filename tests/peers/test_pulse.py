@@ -104,4 +104,4 @@ def test_it_speaks_only_while_the_loop_of_a_leader_is_silent(
     while body := heard.get(timeout=20):
         said.append(wire.parse(body, "n2", "n1"))
     pulse.stop()
-    assert said == [wire.Hello(wire.VERSION, "c", "n2"), wire.Pulse(7), wire.Pulse(7)]
+    assert said == [wire.Hello(wire.VERSION, "c", "n2", 0), wire.Pulse(7), wire.Pulse(7)]

@@ -33,7 +33,8 @@ def runs(draw: st.DrawFn) -> tuple[int, tuple[Entry, ...]]:
 @st.composite
 def appends(draw: st.DrawFn) -> Append:
     prev, entries = draw(runs())
-    return Append("a", "b", draw(number), prev, draw(number), draw(number), draw(number), entries)
+    numbers = draw(number), draw(number), draw(number)
+    return Append("a", "b", draw(number), prev, *numbers, entries, draw(st.booleans()))
 
 
 def of(kind: type[Any]) -> st.SearchStrategy[Any]:
@@ -71,10 +72,17 @@ def test_mail_comes_through(mail: list[Message], wall_ms: float, cluster_ms: flo
     assert wire.parse(body, "a", "b") == Mail(wall_ms, cluster_ms, mail)
 
 
-@given(st.text(max_size=50), st.text(max_size=50))
-def test_hello_comes_through(cluster: str, node: str) -> None:
-    (body,) = cut(wire.hello(cluster, node), trusted=False)
-    assert wire.parse(body, "", "b") == Hello(wire.VERSION, cluster, node)
+@given(st.text(max_size=50), st.text(max_size=50), number)
+def test_hello_comes_through(cluster: str, node: str, birth: int) -> None:
+    (body,) = cut(wire.hello(cluster, node, birth), trusted=False)
+    assert wire.parse(body, "", "b") == Hello(wire.VERSION, cluster, node, birth)
+
+
+@pytest.mark.parametrize("later", [(), (1,), (1, 2), ("x", [3])])
+def test_of_another_version_only_the_number_matters(later: tuple[object, ...]) -> None:
+    """So that an operator reads of a version, not of malformed bytes, in the middle of an upgrade."""
+    (body,) = cut(wire._frame((0, wire.VERSION + 1, "c", "n", *later)))
+    assert wire.parse(body, "", "b") == Hello(wire.VERSION + 1, "c", "n", 0)
 
 
 @given(number)
@@ -172,12 +180,12 @@ plain = st.recursive(
     lambda inner: st.lists(inner, max_size=8) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
     max_leaves=30,
 )
-near = st.tuples(st.integers(0, 9), *[plain] * 7).flatmap(
-    lambda t: st.integers(0, 8).map(lambda n: list(t)[:n] if n else list(t))
+near = st.tuples(st.integers(0, 9), *[plain] * 8).flatmap(
+    lambda t: st.integers(0, 9).map(lambda n: list(t)[:n] if n else list(t))
 )
 entry_like = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), plain, plain).map(list), max_size=3)
 append_like = st.tuples(
-    st.just(wire._APPEND), *[st.integers(-2, 1 << 64 - 1) | plain] * 5, entry_like | plain
+    st.just(wire._APPEND), *[st.integers(-2, 1 << 64 - 1) | plain] * 5, entry_like | plain, st.booleans()
 ).map(list)
 mails = st.tuples(
     st.just(1),
@@ -195,9 +203,12 @@ mails = st.tuples(
 @example((1, 0, 0, [[7, -1, 1]]))
 @example((1, 0, 0, [[7, (1 << 64) - 1, 1]]))
 @example((1, 0, 0, [b"\x07\x01\x01"]))
-@example((1, 0, 0, [[4, 1, 0, 0, 0, 1, [[1, -1, 1, b""]]]]))
-@example((1, 0, 0, [[4, 1, 0, 0, 0, 1, [[1, 1, True, b""]]]]))
-@example((False, 1, "c", "n"))
+@example((1, 0, 0, [[4, 1, 0, 0, 0, 1, [[1, -1, 1, b""]], False]]))
+@example((1, 0, 0, [[4, 1, 0, 0, 0, 1, [[1, 1, True, b""]], False]]))
+@example((False, 2, "c", "n", 1))
+@example((0, 2, "c", "n", -1))
+@example((0, 2, "c", "n", True))
+@example((0, 2, "c", "n"))
 @example((1.0, 0, 0, []))
 @example((2, True))
 @example((2, -1))
@@ -248,7 +259,8 @@ def test_a_damaged_message_raises_nothing_else(message: Message, data: st.DataOb
 def _check(found: Hello | Mail | Pulse) -> None:
     """Whatever was let in is what it says it is."""
     if isinstance(found, Hello):
-        assert [type(value) for value in found] == [int, str, str]
+        assert [type(value) for value in found] == [int, str, str, int]
+        assert _is_number(found.birth)
         return
     if isinstance(found, Pulse):
         assert _is_number(found.term)
