@@ -102,6 +102,8 @@ def _add(db: Database, key: bytes, amount: int) -> int:
     if not INT64_MIN <= total <= INT64_MAX:
         raise CommandError("ERR increment or decrement would overflow")
     db.update(key, b"%d" % total)
+    if db.keyspace.listener is not None:
+        db.notify(b"incrby", key)
     return total
 
 
@@ -126,4 +128,5 @@ def incrbyfloat(db: Database, args: Args, now_ms: int) -> Reply:
     number = long_double.ZERO if value is None else long_double.parse(value)
     total = long_double.human(long_double.add(number, amount))
     db.update(key, total)
+    db.notify(b"incrbyfloat", key)
     return total

@@ -67,6 +67,7 @@ def _expire(db: Database, key: bytes, expiry: Expiry, conditions: set[bytes], no
     if db.find(key) is None or (conditions and not _holds(conditions, db.deadline(key), deadline_ms)):
         return 0
     db.set_deadline(key, deadline_ms)
+    db.notify(b"expire" if deadline_ms > now_ms else b"del", key)
     return 1
 
 
@@ -162,7 +163,10 @@ def pexpireat(db: Database, args: Args, now_ms: int) -> Reply:
 )
 def persist(db: Database, args: Args, now_ms: int) -> Reply:
     """PERSIST key"""
-    return 1 if db.clear_deadline(args[1]) else 0
+    if not db.clear_deadline(args[1]):
+        return 0
+    db.notify(b"persist", args[1])
+    return 1
 
 
 def _about_deadline(db: Database, key: bytes, tell: Callable[[int], int]) -> int:

@@ -15,6 +15,7 @@ from ironkv.commands.arguments import (
     integer,
     random_count,
 )
+from ironkv.commands.removing import remove_empty
 from ironkv.commands.scanning import parse_scan
 from ironkv.commands.table import ONE_KEY, Args, Route, command
 from ironkv.errors import CommandError, NotInteger, SyntaxFault, WrongType
@@ -67,12 +68,15 @@ def check_pairs(args: Args) -> None:
 )
 def hset(db: Database, args: Args, now_ms: int) -> Reply:
     """HSET key field value [field value ...]: how many fields are new."""
-    if len(args) == 4:
-        return 1 if _find_or_make(db, args[1]).set(args[2], args[3]) else 0
-    check_pairs(args)
     hash_ = _find_or_make(db, args[1])
-    hash_.expect(args[2:])
-    return sum(map(hash_.set, args[2::2], args[3::2]))
+    if len(args) == 4:
+        added = 1 if hash_.set(args[2], args[3]) else 0
+    else:
+        hash_.expect(args[2:])
+        added = sum(map(hash_.set, args[2::2], args[3::2]))
+    if db.keyspace.listener is not None:
+        db.notify(b"hset", args[1])
+    return added
 
 
 @command(
@@ -111,6 +115,7 @@ def hsetnx(db: Database, args: Args, now_ms: int) -> Reply:
     if args[2] in hash_:
         return 0
     hash_.set(args[2], args[3])
+    db.notify(b"hset", args[1])
     return 1
 
 
@@ -131,8 +136,9 @@ def hdel(db: Database, args: Args, now_ms: int) -> Reply:
     if hash_ is None:
         return 0
     removed = sum(map(hash_.remove, args[2:]))
-    if not hash_:
-        db.remove(args[1])
+    if removed:
+        db.notify(b"hdel", args[1])
+        remove_empty(db, args[1], hash_)
     return removed
 
 
@@ -167,6 +173,7 @@ def hincrby(db: Database, args: Args, now_ms: int) -> Reply:
         if not INT64_MIN <= total <= INT64_MAX:
             raise CommandError("ERR increment or decrement would overflow")
     hash_.set(args[2], b"%d" % total)
+    db.notify(b"hincrby", args[1])
     return total
 
 
@@ -198,6 +205,7 @@ def hincrbyfloat(db: Database, args: Args, now_ms: int) -> Reply:
     value = hash_.get(args[2])
     total = long_double.human(long_double.add(_number(value), amount))
     hash_.set(args[2], total)
+    db.notify(b"hincrbyfloat", args[1])
     return total
 
 

@@ -9,6 +9,7 @@ from random import Random
 from typing import Final, NamedTuple
 
 from ironkv.commands.arguments import database_index, int32
+from ironkv.commands.removing import delete
 from ironkv.commands.table import ALL_KEYS, ONE_KEY, Args, Route, command
 from ironkv.errors import CommandError, SyntaxFault
 from ironkv.keyspace.keyspace import DATABASES, Database
@@ -42,10 +43,9 @@ _chance: Final = Random()
 )
 def del_(db: Database, args: Args, now_ms: int) -> Reply:
     """DEL key [key ...]: how many were there."""
-    remove = db.remove
     if len(args) == 2:
-        return 1 if remove(args[1]) else 0
-    return sum(map(remove, args[1:]))
+        return 1 if delete(db, args[1]) else 0
+    return sum(delete(db, key) for key in args[1:])
 
 
 @command(
@@ -61,7 +61,7 @@ def del_(db: Database, args: Args, now_ms: int) -> Reply:
 )
 def unlink(db: Database, args: Args, now_ms: int) -> Reply:
     """UNLINK key [key ...]: DEL under another name, memory is not freed in another thread here."""
-    return sum(map(db.remove, args[1:]))
+    return del_(db, args, now_ms)
 
 
 @command(
@@ -153,6 +153,8 @@ def rename(db: Database, args: Args, now_ms: int) -> Reply:
     if args[1] != args[2]:
         _carry(db, args[1], db, args[2])
         db.remove(args[1])
+        db.notify(b"rename_from", args[1])
+        db.notify(b"rename_to", args[2])
     return OK
 
 
@@ -223,6 +225,7 @@ def copy(db: Database, args: Args, now_ms: int) -> Reply:
     if db.find(source) is None or (not options.replace and target.find(destination) is not None):
         return 0
     _carry(db, source, target, destination, twice=True)
+    target.notify(b"copy_to", destination)
     return 1
 
 
@@ -253,6 +256,8 @@ def move(db: Database, args: Args, now_ms: int) -> Reply:
         return 0
     _carry(db, key, target, key)
     db.remove(key)
+    db.notify(b"move_from", key)
+    target.notify(b"move_to", key)
     return 1
 
 

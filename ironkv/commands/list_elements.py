@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from ironkv.commands.arguments import INT64_MAX, integer
 from ironkv.commands.lists import list_at
 from ironkv.commands.numbered_keys import amount, number_between
+from ironkv.commands.removing import remove_empty
 from ironkv.commands.table import ONE_KEY, Args, Route, command
 from ironkv.errors import CommandError, SyntaxFault
 from ironkv.keyspace.keyspace import Database
@@ -187,6 +188,7 @@ def lset(db: Database, args: Args, now_ms: int) -> Reply:
         items.expect(args[3])
         raise CommandError("ERR index out of range")
     items.replace(index, args[3])
+    db.notify(b"lset", args[1])
     return OK
 
 
@@ -218,7 +220,10 @@ def linsert(db: Database, args: Args, now_ms: int) -> Reply:
     items = list_at(db, args[1])
     if items is None:
         return 0
-    return len(items) if items.insert(args[3], args[4], after=after) else -1
+    if not items.insert(args[3], args[4], after=after):
+        return -1
+    db.notify(b"linsert", args[1])
+    return len(items)
 
 
 def parse_lrem(args: Args) -> int:
@@ -245,8 +250,9 @@ def lrem(db: Database, args: Args, now_ms: int) -> Reply:
     if items is None:
         return 0
     removed = items.remove(args[3], count)
-    if not len(items):
-        db.remove(args[1])
+    if removed:
+        db.notify(b"lrem", args[1])
+        remove_empty(db, args[1], items)
     return removed
 
 
@@ -277,4 +283,7 @@ def ltrim(db: Database, args: Args, now_ms: int) -> Reply:
             db.remove(args[1])
         else:
             items.trim(start, stop)
+        db.notify(b"ltrim", args[1])
+        if start == stop:
+            db.notify(b"del", args[1])
     return OK

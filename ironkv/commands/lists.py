@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ironkv.commands.numbered_keys import amount, numbered_keys, parse_mpop
+from ironkv.commands.removing import remove_empty
 from ironkv.commands.table import ONE_KEY, Args, Route, command
 from ironkv.errors import CommandError, SyntaxFault, WrongType
 from ironkv.keyspace.keyspace import Database
@@ -44,6 +45,8 @@ def lpush(db: Database, args: Args, now_ms: int) -> Reply:
     if items is None:
         items = _new_list(db, args[1])
     items.push_left(args[2:])
+    if db.keyspace.listener is not None:
+        db.notify(b"lpush", args[1])
     return len(items)
 
 
@@ -65,6 +68,8 @@ def rpush(db: Database, args: Args, now_ms: int) -> Reply:
     if items is None:
         items = _new_list(db, args[1])
     items.push_right(args[2:])
+    if db.keyspace.listener is not None:
+        db.notify(b"rpush", args[1])
     return len(items)
 
 
@@ -86,6 +91,8 @@ def lpushx(db: Database, args: Args, now_ms: int) -> Reply:
     if items is None:
         return 0
     items.push_left(args[2:])
+    if db.keyspace.listener is not None:
+        db.notify(b"lpush", args[1])
     return len(items)
 
 
@@ -107,6 +114,8 @@ def rpushx(db: Database, args: Args, now_ms: int) -> Reply:
     if items is None:
         return 0
     items.push_right(args[2:])
+    if db.keyspace.listener is not None:
+        db.notify(b"rpush", args[1])
     return len(items)
 
 
@@ -178,9 +187,15 @@ def _pop(db: Database, args: Args, *, left: bool) -> Reply:
 def _take(db: Database, key: bytes, items: List, count: int, *, left: bool) -> list[bytes]:
     """Remove up to `count` elements, and the list when none is left."""
     taken = items.take_left(count) if left else items.take_right(count)
-    if not len(items):
-        db.remove(key)
+    if taken:
+        _tell_of_pop(db, key, items, left=left)
     return taken
+
+
+def _tell_of_pop(db: Database, key: bytes, items: List, *, left: bool) -> None:
+    if db.keyspace.listener is not None:
+        db.notify(b"lpop" if left else b"rpop", key)
+    remove_empty(db, key, items)
 
 
 def parse_lmpop(args: Args) -> tuple[list[bytes], bool, int]:
@@ -267,6 +282,6 @@ def _move(db: Database, source: bytes, destination: bytes, from_left: bool, to_l
         target.push_left(taken)
     else:
         target.push_right(taken)
-    if not len(items):
-        db.remove(source)
+    db.notify(b"lpush" if to_left else b"rpush", destination)
+    _tell_of_pop(db, source, items, left=from_left)
     return taken[0]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ironkv.commands.arguments import INT64_MAX, integer_between
+from ironkv.commands.removing import delete
 from ironkv.commands.sets import find_set
 from ironkv.commands.table import ALL_KEYS, Args, Route, command
 from ironkv.errors import CommandError, SyntaxFault
@@ -90,11 +91,12 @@ def _shown(sets: Sets, members: list[bytes]) -> Members:
     return Members(members)
 
 
-def _store(db: Database, key: bytes, result: Set) -> int:
+def _store(db: Database, key: bytes, result: Set, event: bytes) -> int:
     if result:
         db.set(key, result)
+        db.notify(event, key)
     else:
-        db.remove(key)
+        delete(db, key)
     return len(result)
 
 
@@ -224,7 +226,7 @@ def sinterstore(db: Database, args: Args, now_ms: int) -> Reply:
     """SINTERSTORE destination key [key ...]: how many members it has."""
     result = _filled(_common(_find_sets(db, args[2:])), LISTPACK)
     result.become_intset()
-    return _store(db, args[1], result)
+    return _store(db, args[1], result, b"sinterstore")
 
 
 @command(
@@ -240,7 +242,7 @@ def sinterstore(db: Database, args: Args, now_ms: int) -> Reply:
 )
 def sunionstore(db: Database, args: Args, now_ms: int) -> Reply:
     """SUNIONSTORE destination key [key ...]: how many members it has."""
-    return _store(db, args[1], _filled(_all(_find_sets(db, args[2:]))))
+    return _store(db, args[1], _filled(_all(_find_sets(db, args[2:]))), b"sunionstore")
 
 
 @command(
@@ -256,4 +258,4 @@ def sunionstore(db: Database, args: Args, now_ms: int) -> Reply:
 )
 def sdiffstore(db: Database, args: Args, now_ms: int) -> Reply:
     """SDIFFSTORE destination key [key ...]: how many members it has."""
-    return _store(db, args[1], _difference(_find_sets(db, args[2:])))
+    return _store(db, args[1], _difference(_find_sets(db, args[2:])), b"sdiffstore")

@@ -12,6 +12,7 @@ from ironkv.commands.arguments import (
     integer_between,
     random_count,
 )
+from ironkv.commands.removing import remove_empty
 from ironkv.commands.scanning import parse_scan
 from ironkv.commands.table import ONE_KEY, Args, Route, command
 from ironkv.errors import SyntaxFault, WrongType
@@ -50,9 +51,13 @@ def sadd(db: Database, args: Args, now_ms: int) -> Reply:
         set_ = Set.expecting(args[2], len(args) - 2)
         db.set(args[1], set_)
     if len(args) == 3:
-        return 1 if set_.add(args[2]) else 0
-    set_.expect(len(args) - 2)
-    return sum(map(set_.add, args[2:]))
+        added = 1 if set_.add(args[2]) else 0
+    else:
+        set_.expect(len(args) - 2)
+        added = sum(map(set_.add, args[2:]))
+    if added and db.keyspace.listener is not None:
+        db.notify(b"sadd", args[1])
+    return added
 
 
 @command(
@@ -72,8 +77,9 @@ def srem(db: Database, args: Args, now_ms: int) -> Reply:
     if set_ is None:
         return 0
     removed = sum(map(set_.remove, args[2:]))
-    if not set_:
-        db.remove(args[1])
+    if removed:
+        db.notify(b"srem", args[1])
+        remove_empty(db, args[1], set_)
     return removed
 
 
@@ -99,12 +105,13 @@ def smove(db: Database, args: Args, now_ms: int) -> Reply:
         return 1 if member in giver else 0
     if not giver.remove(member):
         return 0
-    if not giver:
-        db.remove(source)
+    db.notify(b"srem", source)
+    remove_empty(db, source, giver)
     if taker is None:
         taker = Set.expecting(member, 1)
         db.set(destination, taker)
-    taker.add(member)
+    if taker.add(member):
+        db.notify(b"sadd", destination)
     return 1
 
 
@@ -141,8 +148,12 @@ def spop(db: Database, args: Args, now_ms: int) -> Reply:
     if wanted >= len(set_):
         popped = set_.members()
         db.remove(args[1])
+        db.notify(b"spop", args[1])
+        db.notify(b"del", args[1])
     else:
         popped = set_.pop(wanted, db.keyspace.chance)
+        if popped:
+            db.notify(b"spop", args[1])
     return popped[0] if count is None else Members(popped)
 
 

@@ -155,10 +155,14 @@ def set_(db: Database, args: Args, now_ms: int) -> Reply:
     slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 0x3FFF
     if not db.quiet[slot]:
         db.touch(slot)
-    db.values[slot][key] = value
     deadlines = db.deadlines[slot]
-    if deadlines and key in deadlines:
-        db.calendar.discard(key, deadlines.pop(key))
+    if (deadlines and key in deadlines) or db.keyspace.listener is not None:
+        db.set(key, value)
+        db.notify(b"set", key)
+        return OK
+    if not db.quiet[slot]:
+        db.touch(slot)
+    db.values[slot][key] = value
     return OK
 
 
@@ -174,9 +178,15 @@ def _set_with_options(db: Database, args: Args, now_ms: int) -> Reply:
         db.update(key, args[2])
     else:
         db.set(key, args[2])
+    db.notify(b"set", key)
     if deadline_ms is not None:
-        db.set_deadline(key, deadline_ms)
+        _let_die(db, key, deadline_ms)
     return old if get else OK
+
+
+def _let_die(db: Database, key: bytes, deadline_ms: int) -> None:
+    db.set_deadline(key, deadline_ms)
+    db.notify(b"expire", key)
 
 
 @command(
@@ -194,6 +204,7 @@ def getset(db: Database, args: Args, now_ms: int) -> Reply:
     """GETSET key value"""
     old = db.string(args[1])
     db.set(args[1], args[2])
+    db.notify(b"set", args[1])
     return old
 
 
@@ -213,6 +224,7 @@ def getdel(db: Database, args: Args, now_ms: int) -> Reply:
     value = db.string(args[1])
     if value is not None:
         db.remove(args[1])
+        db.notify(b"del", args[1])
     return value
 
 
@@ -235,9 +247,11 @@ def getex(db: Database, args: Args, now_ms: int) -> Reply:
     value = db.string(key)
     if value is not None:
         if expiry is not None:
-            db.set_deadline(key, expiry.at(now_ms))
-        elif persist:
-            db.clear_deadline(key)
+            deadline_ms = expiry.at(now_ms)
+            db.set_deadline(key, deadline_ms)
+            db.notify(b"expire" if deadline_ms > now_ms else b"del", key)
+        elif persist and db.clear_deadline(key):
+            db.notify(b"persist", key)
     return value
 
 
@@ -275,6 +289,7 @@ def mset(db: Database, args: Args, now_ms: int) -> Reply:
     check_pairs(args)
     for place in range(1, len(args), 2):
         db.set(args[place], args[place + 1])
+        db.notify(b"set", args[place])
     return OK
 
 
@@ -315,6 +330,7 @@ def setnx(db: Database, args: Args, now_ms: int) -> Reply:
     if db.find(args[1]) is not None:
         return 0
     db.set(args[1], args[2])
+    db.notify(b"set", args[1])
     return 1
 
 
@@ -334,7 +350,8 @@ def setex(db: Database, args: Args, now_ms: int) -> Reply:
     """SETEX key seconds value"""
     deadline_ms = parse_setex(args).at(now_ms)
     db.set(args[1], args[3])
-    db.set_deadline(args[1], deadline_ms)
+    db.notify(b"set", args[1])
+    _let_die(db, args[1], deadline_ms)
     return OK
 
 
@@ -355,7 +372,8 @@ def psetex(db: Database, args: Args, now_ms: int) -> Reply:
     """PSETEX key milliseconds value"""
     deadline_ms = parse_psetex(args).at(now_ms)
     db.set(args[1], args[3])
-    db.set_deadline(args[1], deadline_ms)
+    db.notify(b"set", args[1])
+    _let_die(db, args[1], deadline_ms)
     return OK
 
 
@@ -378,6 +396,7 @@ def append(db: Database, args: Args, now_ms: int) -> Reply:
         check_string_size(len(value) + len(tail))
         tail = value + tail
     db.update(key, tail)
+    db.notify(b"append", key)
     return len(tail)
 
 
@@ -455,6 +474,7 @@ def setrange(db: Database, args: Args, now_ms: int) -> Reply:
     check_string_size(offset + len(patch))
     value = b"".join((value[:offset].ljust(offset, b"\0"), patch, value[offset + len(patch) :]))
     db.update(key, value)
+    db.notify(b"setrange", key)
     return len(value)
 
 

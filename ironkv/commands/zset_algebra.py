@@ -208,7 +208,7 @@ def _reply(db: Database, args: Args, combine: Combine, allowed: frozenset[bytes]
 
 def _store(db: Database, args: Args, combine: Combine, allowed: frozenset[bytes]) -> Reply:
     sources, options = _gather(db, args, 2, allowed)
-    return store(db, args[1], _in_order(combine(sources, options.aggregate)))
+    return store(db, args[1], _in_order(combine(sources, options.aggregate)), args[0].lower())
 
 
 @command(

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from ironkv.commands.arguments import integer
 from ironkv.commands.list_elements import span
 from ironkv.commands.lists import FROM_TO
+from ironkv.commands.removing import delete
 from ironkv.commands.table import ONE_KEY, Args, Route, command
 from ironkv.commands.zsets import take, zset_at
 from ironkv.errors import CommandError, SyntaxFault
@@ -348,15 +349,17 @@ def zrangestore(db: Database, args: Args, now_ms: int) -> Reply:
     """ZRANGESTORE destination source min max [BYSCORE | BYLEX] [REV] [LIMIT offset count]"""
     query = parse_zrangestore(args)
     zset = zset_at(db, args[2])
-    return store(db, args[1], [] if zset is None else zset.scored(*query.within(zset)))
+    scored = [] if zset is None else zset.scored(*query.within(zset))
+    return store(db, args[1], scored, b"zrangestore")
 
 
-def store(db: Database, key: bytes, scored: list[tuple[bytes, float]]) -> int:
+def store(db: Database, key: bytes, scored: list[tuple[bytes, float]], event: bytes) -> int:
     """Put a sorted set of these members in place of whatever was there; how many there are."""
     if scored:
         db.set(key, SortedSet.of(scored))
+        db.notify(event, key)
     else:
-        db.remove(key)
+        delete(db, key)
     return len(scored)
 
 
@@ -384,7 +387,7 @@ def parse_zremrangebyrank(args: Args) -> Find:
 )
 def zremrangebyrank(db: Database, args: Args, now_ms: int) -> Reply:
     """ZREMRANGEBYRANK key start stop"""
-    return _remove(db, args[1], parse_zremrangebyrank(args))
+    return _remove(db, args[1], parse_zremrangebyrank(args), b"zremrangebyrank")
 
 
 def parse_zremrangebyscore(args: Args) -> Find:
@@ -408,7 +411,7 @@ def parse_zremrangebyscore(args: Args) -> Find:
 )
 def zremrangebyscore(db: Database, args: Args, now_ms: int) -> Reply:
     """ZREMRANGEBYSCORE key min max"""
-    return _remove(db, args[1], parse_zremrangebyscore(args))
+    return _remove(db, args[1], parse_zremrangebyscore(args), b"zremrangebyscore")
 
 
 def parse_zremrangebylex(args: Args) -> Find:
@@ -432,9 +435,9 @@ def parse_zremrangebylex(args: Args) -> Find:
 )
 def zremrangebylex(db: Database, args: Args, now_ms: int) -> Reply:
     """ZREMRANGEBYLEX key min max"""
-    return _remove(db, args[1], parse_zremrangebylex(args))
+    return _remove(db, args[1], parse_zremrangebylex(args), b"zremrangebylex")
 
 
-def _remove(db: Database, key: bytes, find: Find) -> int:
+def _remove(db: Database, key: bytes, find: Find, event: bytes) -> int:
     zset = zset_at(db, key)
-    return 0 if zset is None else len(take(db, key, zset, *find(zset)))
+    return 0 if zset is None else len(take(db, key, zset, *find(zset), event))

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from ironkv.commands.arguments import INT64_MAX, check_random_count, cursor, random_count, real
 from ironkv.commands.numbered_keys import amount, numbered_keys, parse_mpop
+from ironkv.commands.removing import remove_empty
 from ironkv.commands.scanning import parse_scan
 from ironkv.commands.table import ONE_KEY, Args, Route, command
 from ironkv.errors import CommandError, SyntaxFault, WrongType
@@ -92,7 +93,7 @@ def zadd(db: Database, args: Args, now_ms: int) -> Reply:
         zset = SortedSet()
         db.set(args[1], zset)
     if increment:
-        return _increment(zset, *scored[0], only)
+        return _increment(db, args[1], zset, *scored[0], only)
     zset.expect(len(scored))
     before, updated = len(zset), 0
     for score, member in scored:
@@ -104,10 +105,14 @@ def zadd(db: Database, args: Args, now_ms: int) -> Reply:
             zset.set(member, score)
             updated += 1
     added = len(zset) - before
+    if (added or updated) and db.keyspace.listener is not None:
+        db.notify(b"zadd", args[1])
     return added + updated if changed else added
 
 
-def _increment(zset: SortedSet, amount: float, member: bytes, only: frozenset[bytes]) -> float | None:
+def _increment(
+    db: Database, key: bytes, zset: SortedSet, amount: float, member: bytes, only: frozenset[bytes]
+) -> float | None:
     """The member's new score; None when the options keep it from changing."""
     old = zset.score(member)
     if old is None:
@@ -123,6 +128,8 @@ def _increment(zset: SortedSet, amount: float, member: bytes, only: frozenset[by
         if not _may_become(old, score, only):
             return None
     zset.set(member, score)
+    if score != old:
+        db.notify(b"zincr", key)
     return score
 
 
@@ -159,7 +166,7 @@ def zincrby(db: Database, args: Args, now_ms: int) -> Reply:
     if zset is None:
         zset = SortedSet()
         db.set(args[1], zset)
-    return _increment(zset, increment, args[3], NO_OPTIONS)
+    return _increment(db, args[1], zset, increment, args[3], NO_OPTIONS)
 
 
 # -- removing
@@ -184,16 +191,20 @@ def zrem(db: Database, args: Args, now_ms: int) -> Reply:
     if zset is None:
         return 0
     removed = sum(map(zset.remove, args[2:]))
-    if not len(zset):
-        db.remove(args[1])
+    if removed:
+        db.notify(b"zrem", args[1])
+        remove_empty(db, args[1], zset)
     return removed
 
 
-def take(db: Database, key: bytes, zset: SortedSet, start: int, stop: int) -> list[tuple[bytes, float]]:
+def take(
+    db: Database, key: bytes, zset: SortedSet, start: int, stop: int, event: bytes
+) -> list[tuple[bytes, float]]:
     """Remove a range of ranks, and the sorted set when nothing is left of it."""
     taken = zset.take(start, stop)
-    if not len(zset):
-        db.remove(key)
+    if taken:
+        db.notify(event, key)
+        remove_empty(db, key, zset)
     return taken
 
 
@@ -201,8 +212,8 @@ def _pop(db: Database, key: bytes, zset: SortedSet, count: int, *, lowest: bool)
     size = len(zset)
     count = min(count, size)
     if lowest:
-        return take(db, key, zset, 0, count)
-    return take(db, key, zset, size - count, size)[::-1]
+        return take(db, key, zset, 0, count, b"zpopmin")
+    return take(db, key, zset, size - count, size, b"zpopmax")[::-1]
 
 
 def parse_zpop(args: Args) -> int | None:

@@ -72,6 +72,8 @@ class Database:
 
     def clear(self) -> None:
         """Remove every key. Of many keys the memory is freed by and by, see `Keyspace.sweep`."""
+        if self.keyspace.replacing is not None:
+            self.keyspace.replacing(self, None)
         if len(self) > SWEEP_WORTH:
             self.keyspace.swept_out += self.values, self.deadlines
         self.mark_all()
@@ -146,20 +148,36 @@ class Database:
         slot = slot_of(key)
         if not self.quiet[slot]:
             self.touch(slot)
-        self.values[slot][key] = value
-        deadlines = self.deadlines[slot]
+        values, deadlines = self.values[slot], self.deadlines[slot]
+        was_dead = False
         if deadlines and key in deadlines:
-            self.calendar.discard(key, deadlines.pop(key))
+            was_dead = self._end_deadline(key, deadlines)
+        if self.keyspace.listener is not None and (was_dead or key not in values):
+            self.notify(b"new", key)
+        values[key] = value
 
     def update(self, key: bytes, value: Value) -> None:
         """Change a live key's value and leave its deadline; a dead key is replaced as by `set`."""
         slot = slot_of(key)
         if not self.quiet[slot]:
             self.touch(slot)
-        self.values[slot][key] = value
-        deadlines = self.deadlines[slot]
+        values, deadlines = self.values[slot], self.deadlines[slot]
+        was_dead = False
         if deadlines and key in deadlines and deadlines[key] <= self.keyspace.stamp_ms:
-            self.calendar.discard(key, deadlines.pop(key))
+            was_dead = self._end_deadline(key, deadlines)
+        if self.keyspace.listener is not None and (was_dead or key not in values):
+            self.notify(b"new", key)
+        values[key] = value
+
+    def _end_deadline(self, key: bytes, deadlines: dict[bytes, int]) -> bool:
+        """The key has no deadline any more; whether it had passed, so that the key was dead."""
+        deadline = deadlines.pop(key)
+        self.calendar.discard(key, deadline)
+        if deadline > self.keyspace.stamp_ms:
+            return False
+        self.keyspace.expired += 1
+        self.notify(b"expired", key)
+        return True
 
     def remove(self, key: bytes) -> bool:
         """Delete the key; True if it was there and alive."""
@@ -171,9 +189,7 @@ class Database:
         del self.values[slot][key]
         deadlines = self.deadlines[slot]
         if deadlines and key in deadlines:
-            deadline = deadlines.pop(key)
-            self.calendar.discard(key, deadline)
-            return deadline > self.keyspace.stamp_ms
+            return not self._end_deadline(key, deadlines)
         return True
 
     def set_deadline(self, key: bytes, deadline_ms: int) -> None:
@@ -281,6 +297,7 @@ class Keyspace:
         "imager",
         "listener",
         "now_ms",
+        "replacing",
         "stamp_ms",
         "swept_out",
         "writing",
@@ -305,6 +322,9 @@ class Keyspace:
         """Given a slot's values before they change, deadlines included (see the head of this file)."""
         self.listener: Callable[[Database, bytes, bytes], None] | None = None
         """Given (database, event, key) after a change."""
+        self.replacing: Callable[[Database, Database | None], None] | None = None
+        """Given a database before it loses all that it holds, and the one whose contents it is to get:
+        FLUSHDB, FLUSHALL and SWAPDB change many keys and tell of none."""
 
     @property
     def chance(self) -> random.Random:
@@ -333,6 +353,9 @@ class Keyspace:
         goes on with what is now under that number.
         """
         first, second = self.database(one), self.database(other)
+        if self.replacing is not None:
+            self.replacing(first, second)
+            self.replacing(second, first)
         for database in (first, second):
             database.mark_all()
         first.changed = bytearray(map(or_, first.changed, second.changed))

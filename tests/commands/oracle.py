@@ -22,25 +22,59 @@ from tests.commands.wire import read_reply
 
 PROGRAM = "redis-server"
 PATIENCE_S = 10.0
+END = b"end of what was heard"
 
 
 class Oracle:
     """Two connections to one server: `ask` in RESP2 or in RESP3."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._streams = {proto: _connect(path) for proto in (2, 3)}
         self.ask([b"HELLO", b"3"], 3)
 
     def ask(self, args: list[bytes], proto: int = 2) -> bytes:
         """The bytes of the reply to a command."""
         stream = self._streams[proto]
-        stream.write(b"*%d\r\n" % len(args) + b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in args))
+        stream.write(_request(args))
         stream.flush()
         return read_reply(stream)[0]
+
+    def listener(self, pattern: bytes) -> Listener:
+        """Hear what is published on the channels that match from now on."""
+        return Listener(_connect(self._path), pattern)
 
     def close(self) -> None:
         for stream in self._streams.values():
             stream.close()
+
+
+class Listener:
+    """A subscribed connection."""
+
+    def __init__(self, stream: Any, pattern: bytes) -> None:
+        self._stream = stream
+        stream.write(_request([b"PSUBSCRIBE", pattern, END]))
+        stream.flush()
+        for _ in range(2):
+            read_reply(stream)
+
+    def heard(self, oracle: Oracle) -> list[tuple[int, bytes, bytes]]:
+        """(database, event, key) of what was done through `oracle` since the last time."""
+        oracle.ask([b"PUBLISH", END, b""])
+        found = []
+        while (message := read_reply(self._stream)[1])[2] != END:
+            channel, key = message[2:]
+            index, _, event = channel.removeprefix(b"__keyevent@").partition(b"__:")
+            found.append((int(index), event, key))
+        return found
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _request(args: list[bytes]) -> bytes:
+    return b"*%d\r\n" % len(args) + b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in args)
 
 
 def _connect(path: Path) -> Any:
