@@ -21,6 +21,7 @@ from ironkv.commands import (  # noqa: F401
     objects,
     persistence,
     scanning,
+    scripting,
     set_algebra,
     sets,
     stream_claims,

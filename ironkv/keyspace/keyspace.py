@@ -298,6 +298,7 @@ class Keyspace:
         "listener",
         "now_ms",
         "replacing",
+        "scripts",
         "stamp_ms",
         "swept_out",
         "writing",
@@ -316,6 +317,8 @@ class Keyspace:
         self.swept_out: list[list[Any]] = []
         """What cleared databases held, by slots: memory still to be freed, no state."""
         self._databases: list[Database | None] = [None] * DATABASES
+        self.scripts: dict[bytes, bytes] = {}
+        """SHA1 in hexadecimal -> a script's text, for EVALSHA, in the order they came."""
         self.writing = False
         """Whether an entry is being applied: a structure that is found now may be changed."""
         self.imager: Callable[[dict[bytes, Value]], None] | None = None

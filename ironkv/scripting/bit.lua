@@ -7,11 +7,12 @@ local select, sub, tonumber, type = select, string.sub, tonumber, type
 local WORD, BIAS = 2 ^ 32, 2 ^ 52 + 2 ^ 51
 
 -- An argument as 32 bits without sign: the low half of the mantissa once the bias is added, as in C.
-local function word(value, place, name)
+local function word(place, name, ...)
+  local value = select(place, ...)
   local number = value
   if type(number) ~= "number" then
     number = type(value) == "string" and tonumber(value)
-    if not number then bad(place, name, "number", value) end
+    if not number then bad(2, place, name, "number", ...) end
   end
   local biased = number + BIAS
   if biased >= 2 ^ 52 and biased < 2 ^ 53 then return biased % WORD end
@@ -51,8 +52,8 @@ local function combining(name, both)
   end
   return function(...)
     local given = select("#", ...)
-    local result = word((...), 1, name)
-    for i = given, 2, -1 do result = combine(result, word((select(i, ...)), i, name)) end
+    local result = word(1, name, ...)
+    for i = given, 2, -1 do result = combine(result, word(i, name, ...)) end
     return signed(result)
   end
 end
@@ -63,13 +64,13 @@ local bit = {
   bxor = combining("bxor", function(a, b) return a ~= b end),
 }
 
-function bit.tobit(...) return signed(word((...), 1, "tobit")) end
+function bit.tobit(...) return signed(word(1, "tobit", ...)) end
 
-function bit.bnot(...) return signed(WORD - 1 - word((...), 1, "bnot")) end
+function bit.bnot(...) return signed(WORD - 1 - word(1, "bnot", ...)) end
 
 local function shifting(name, shift)
   bit[name] = function(...)
-    local bits, by = word((...), 1, name), word((select(2, ...)), 2, name) % 32
+    local bits, by = word(1, name, ...), word(2, name, ...) % 32
     return signed(shift(bits, by) % WORD)
   end
 end
@@ -84,7 +85,7 @@ shifting("rol", function(bits, by) return left(bits, by) + right(bits, 32 - by) 
 shifting("ror", function(bits, by) return right(bits, by) + left(bits, 32 - by) end)
 
 function bit.bswap(...)
-  local bits = word((...), 1, "bswap")
+  local bits = word(1, "bswap", ...)
   local result = 0
   for _ = 1, 4 do
     result = result * 256 + bits % 256
@@ -94,8 +95,8 @@ function bit.bswap(...)
 end
 
 function bit.tohex(...)
-  local bits, digits = word((...), 1, "tohex"), 8
-  if select("#", ...) > 1 then digits = signed(word((select(2, ...)), 2, "tohex")) end
+  local bits, digits = word(1, "tohex", ...), 8
+  if select("#", ...) > 1 then digits = signed(word(2, "tohex", ...)) end
   local text = format("%08x", bits)
   if digits < 0 then
     digits, text = -digits, upper(text)

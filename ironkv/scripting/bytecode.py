@@ -2,7 +2,7 @@
 
 There Lua makes a tail call. Redis's functions are C functions, which a tail call treats as any other call;
 ours are written in Lua, so the script's frame would be gone, and with it the line for the error message.
-Calls of local functions stay as they are: scripts may recurse deeply through them.
+Calls of functions from an outer level stay as they are: scripts may recurse deeply through them.
 
 The format is that of lundump.c, little endian with 4-byte ints, 8-byte sizes, 4-byte instructions and
 doubles; the header says so, and anything else is left alone.
@@ -16,14 +16,15 @@ from typing import Final
 HEADER: Final = b"\x1bLua\x51\0\1\4\x08\4\x08\0"
 
 _OPCODE: Final = 0x3F
-_GETGLOBAL, _GETTABLE, _SELF, _CALL, _TAILCALL = 5, 6, 11, 28, 29
+_MOVE, _GETGLOBAL, _GETTABLE, _SELF, _CALL, _TAILCALL = 0, 5, 6, 11, 28, 29
+_BY_NAME: Final = (_MOVE, _GETGLOBAL, _GETTABLE, _SELF)
 _SETS_A: Final = frozenset({0, 1, 2, 4, 5, 6, 10, 11, *range(12, 22), 28, 36})
 """Opcodes that put a value into register A, of those that can load what is called."""
 _NIL, _BOOLEAN, _NUMBER, _STRING = 0, 1, 3, 4
 
 
 def keep_callers(code: bytes) -> bytes:
-    """The chunk with plain calls in place of the tail calls of globals, fields and methods."""
+    """The chunk with plain calls in place of the tail calls of globals, locals, fields and methods."""
     if not code.startswith(HEADER):
         return code
     changed = bytearray(code)
@@ -54,7 +55,7 @@ def _instructions(code: bytearray, at: int) -> int:
     count, at = _int(code, at)
     words = struct.unpack_from(f"<{count}I", code, at)
     for place, word in enumerate(words):
-        if word & _OPCODE == _TAILCALL and _loaded_by(words, place) in (_GETGLOBAL, _GETTABLE, _SELF):
+        if word & _OPCODE == _TAILCALL and _loaded_by(words, place) in _BY_NAME:
             struct.pack_into("<I", code, at + 4 * place, word & ~_OPCODE | _CALL)
     return at + 4 * count
 

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from ironkv.errors import CommandError, ReplyError
 from ironkv.resp.replies import (
-    OK,
     BigNumber,
     Keyed,
     Members,
@@ -29,16 +28,12 @@ EXACT: Final = 2**53
 VALUE_BYTES: Final = 64
 """What a value takes in Lua besides a string's bytes: its head, its place in a table, the table's growth."""
 
-MakeTable: Any = Callable[[Any], Any]
-"""list or dict -> a Lua table"""
-
 
 class ToLua:
     """Makes Lua values of replies, as Redis's scripts see them in RESP2 or RESP3."""
 
     def __init__(self, make_table: Callable[[Any], Any]) -> None:
         self._table = make_table
-        self._ok = b"OK"
 
     def value(self, reply: Reply, proto: int) -> Any:
         """The Lua value of a reply. None is nil."""
@@ -47,8 +42,6 @@ class ToLua:
             return reply
         if kind is int:
             return reply if -EXACT <= reply <= EXACT else float(reply)
-        if reply is OK:
-            return self._table({b"ok": self._ok})
         if kind is list or kind is tuple:
             return self._array(reply, proto)
         if kind is Status:

@@ -17,7 +17,7 @@ local assert, error, getmetatable, ipairs, loadstring, next, pcall, rawequal, ra
 local string, table, math, coroutine = string, table, math, coroutine
 local byte, find, floor, format, gsub, sub = string.byte, string.find, math.floor, string.format, string.gsub, string.sub
 local sethook, getinfo, collect = debug.sethook, debug.getinfo, collectgarbage
-local OWN = getinfo(1, "S").source
+local OURS = { [getinfo(1, "S").source] = true } -- chunks whose lines are no script's business
 local OUT_OF_MEMORY = "not enough memory"
 local STOP = "script stopped"
 
@@ -46,20 +46,22 @@ end
 
 -- -- refusing
 
-local function bad(place, name, expected, got)
-  local found = got == nil and "no value" or type(got)
-  error(format("bad argument #%d to '%s' (%s expected, got %s)", place, name, expected, found), 3)
-end
-
-local function bad_table(name, got)
-  error(format("bad argument #1 to '%s' (table expected, got %s)", name, type(got)), 3)
+-- As luaL_argerror for one of the arguments `...`, in the name of the library's function that was called
+-- `level` levels above this.
+local function bad(level, place, name, expected, ...)
+  local found = ""
+  if expected ~= "value" then
+    found = ", got " .. (place > select("#", ...) and "no value" or type((select(place, ...))))
+  end
+  error(format("bad argument #%d to '%s' (%s expected%s)", place, name, expected, found), level + 2)
 end
 
 -- Call what refused its arguments again, so that its complaint names the script's line and not ours.
 local function complain(name, f, ...)
   local ok, message = pcall(f, ...)
   assert(not ok)
-  if message == OUT_OF_MEMORY then stop("memory") end
+  if message == OUT_OF_MEMORY then stop(OUT_OF_MEMORY) end
+  if find(message, "^attempt to") or find(message, "^table index") then error(message, 0) end
   error((gsub(message, "'%?'", "'" .. name .. "'", 1)), 3)
 end
 
@@ -92,7 +94,7 @@ setmetatable(globals, {
 local strings_meta -- what getmetatable shows of a string's
 
 function globals.getmetatable(...)
-  if select("#", ...) == 0 then bad(1, "getmetatable", "value") end
+  if select("#", ...) == 0 then bad(1, 1, "getmetatable", "value") end
   local value = ...
   if type(value) == "string" then return strings_meta end
   if behind[value] then return nil end
@@ -156,13 +158,15 @@ local function pairs_of(t)
   end, t, nil
 end
 
-function globals.pairs(t)
-  if type(t) ~= "table" then bad_table("pairs", t) end
+function globals.pairs(...)
+  local t = ...
+  if type(t) ~= "table" then bad(1, 1, "pairs", "table", ...) end
   return pairs_of(t)
 end
 
-function globals.next(t, key)
-  if type(t) ~= "table" then bad_table("next", t) end
+function globals.next(...)
+  local t, key = ...
+  if type(t) ~= "table" then bad(1, 1, "next", "table", ...) end
   local real = behind[t] or t
   local walk = walks[t]
   if key == nil then
@@ -205,7 +209,7 @@ local function text_of(value)
 end
 
 function globals.tostring(...)
-  if select("#", ...) == 0 then bad(1, "tostring", "value") end
+  if select("#", ...) == 0 then bad(1, 1, "tostring", "value") end
   return text_of((...))
 end
 
@@ -214,7 +218,7 @@ end
 local function outcome(ok, problem, ...)
   if ok then return true, problem, ... end
   if stopped then error(STOP, 0) end
-  if problem == OUT_OF_MEMORY then stop("memory") end
+  if problem == OUT_OF_MEMORY then stop(OUT_OF_MEMORY) end
   if type(problem) == "table" then
     local text = problem.err
     if type(text) == "string" or type(text) == "number" then return false, text end
@@ -224,20 +228,20 @@ local function outcome(ok, problem, ...)
 end
 
 function globals.pcall(...)
-  if select("#", ...) == 0 then bad(1, "pcall", "value") end
+  if select("#", ...) == 0 then bad(1, 1, "pcall", "value") end
   return outcome(pcall(...))
 end
 
 local function plain_outcome(ok, problem, ...)
   if not ok then
     if stopped then error(STOP, 0) end
-    if problem == OUT_OF_MEMORY then stop("memory") end
+    if problem == OUT_OF_MEMORY then stop(OUT_OF_MEMORY) end
   end
   return ok, problem, ...
 end
 
 function globals.xpcall(...)
-  if select("#", ...) < 2 then bad(2, "xpcall", "value") end
+  if select("#", ...) < 2 then bad(1, 2, "xpcall", "value") end
   local f, handler = ...
   return plain_outcome(xpcall(f, function(problem)
     if stopped then return problem end -- hooks are off now: the script's handler could go on for ever
@@ -248,9 +252,8 @@ end
 local threads = {} -- a coroutine's name for scripts is the coroutine itself; each has its own hook
 
 local function new_thread(name, f)
-  if type(f) ~= "function" then complain(name, coroutine.create, f) end
-  if getinfo(f, "S").what == "C" then
-    complain(name, coroutine.create, nil)
+  if type(f) ~= "function" or getinfo(f, "S").what == "C" then
+    error("bad argument #1 to '" .. name .. "' (Lua function expected)", 3)
   end
   spend(step)
   local thread = coroutine.create(f)
@@ -258,7 +261,11 @@ local function new_thread(name, f)
   return thread
 end
 
-threads.create = function(f) return new_thread("create", f) end
+function threads.create(f)
+  local thread = new_thread("create", f)
+  return thread
+end
+
 threads.status, threads.running, threads.yield = coroutine.status, coroutine.running, coroutine.yield
 
 function threads.resume(...)
@@ -269,7 +276,7 @@ end
 local function unwrapped(ok, problem, ...)
   if ok then return problem, ... end
   if stopped then error(STOP, 0) end
-  if problem == OUT_OF_MEMORY then stop("memory") end
+  if problem == OUT_OF_MEMORY then stop(OUT_OF_MEMORY) end
   error(problem, type(problem) == "string" and 3 or 0)
 end
 
@@ -282,31 +289,35 @@ end
 
 local function compiled(text, name)
   if byte(text) == 27 then
-    local at = gsub(name or text, "^[=@]", "")
-    return nil, (name and at or '[string "' .. sub(at, 1, 1) .. '..."]') .. ":1: unexpected symbol near 'char(27)'"
+    local _, problem = loadstring("\1" .. sub(text, 2), name)
+    return nil, (gsub(gsub(problem, "\1", "\27"), "char%(1%)", "char(27)"))
   end
   spend(#text)
   local f, problem = loadstring(text, name)
   if f then return setfenv(f, G) end
-  if problem == OUT_OF_MEMORY then stop("memory") end
+  if problem == OUT_OF_MEMORY then stop(OUT_OF_MEMORY) end
   return nil, problem
 end
 
-function globals.loadstring(text, name)
+function globals.loadstring(...)
+  local text, name = ...
   if type(text) == "number" then text = tostring(text) end
   if type(text) ~= "string" or (name ~= nil and type(name) ~= "string") then
-    complain("loadstring", loadstring, text, name)
+    complain("loadstring", loadstring, ...)
   end
   return compiled(text, name)
 end
 
-function globals.load(f, name)
-  if type(f) ~= "function" then bad(1, "load", "function", f) end
+function globals.load(...)
+  local f, name = ...
+  if type(f) ~= "function" then bad(1, 1, "load", "function", ...) end
   local pieces = {}
   while true do
     local piece = f()
     if piece == nil or piece == "" then break end
-    if type(piece) ~= "string" then return nil, "reader function must return a string" end
+    if type(piece) ~= "string" and type(piece) ~= "number" then
+      return nil, "reader function must return a string"
+    end
     pieces[#pieces + 1] = piece
   end
   return compiled(table.concat(pieces), name or "=(load)")
@@ -322,7 +333,7 @@ strings_meta = protected({ __index = protected(lib) })
 function lib.rep(...)
   local text, times = ...
   if type(text) ~= "string" or type(times) ~= "number" then
-    if not pcall(string.rep, text, times) then complain("rep", string.rep, ...) end
+    if not pcall(string.rep, ...) then complain("rep", string.rep, ...) end
     text, times = text .. "", tonumber(times)
   end
   if text == "" or times < 1 then return "" end
@@ -335,7 +346,7 @@ for name, f in next, table do tables[name] = f end
 
 function tables.insert(t, ...)
   if behind[t] then error(READONLY, 0) end
-  if type(t) ~= "table" then bad_table("insert", t) end
+  if type(t) ~= "table" then complain("insert", table.insert, t, ...) end
   local given = select("#", ...)
   if given == 1 then
     rawset(t, #t + 1, (...))
@@ -351,46 +362,49 @@ function tables.insert(t, ...)
   table.insert(t, ...)
 end
 
-function tables.remove(t, ...)
-  if behind[t] then error(READONLY, 0) end
-  if type(t) ~= "table" then bad_table("remove", t) end
-  local place = ...
-  if select("#", ...) > 0 and type(place) ~= "number" then
-    local ok, result = pcall(table.remove, t, ...)
+function tables.remove(...)
+  local t, place = ...
+  if behind[t] then return nil end
+  if type(t) ~= "table" or (place ~= nil and type(place) ~= "number") then
+    local ok, result = pcall(table.remove, ...)
     if ok then return result end
-    complain("remove", table.remove, t, ...)
+    complain("remove", table.remove, ...)
   end
   if place then
     local behind_it = #t - place
     if behind_it > 0 then spend(behind_it) end
   end
-  return table.remove(t, ...)
+  return table.remove(...)
 end
 
-function tables.sort(t, ...)
+function tables.sort(...)
+  local t = ...
   if behind[t] then error(READONLY, 0) end
   if type(t) == "table" then spend(#t * 16) end
-  local ok, problem = pcall(table.sort, t, ...)
+  local ok, problem = pcall(table.sort, ...)
   if ok then return end
   if stopped then error(STOP, 0) end
-  if problem == OUT_OF_MEMORY then stop("memory") end
+  if problem == OUT_OF_MEMORY then stop(OUT_OF_MEMORY) end
   if type(problem) == "string" then
-    problem = gsub(problem, "^bad argument #(%d) to '%?'", "bad argument #%1 to 'sort'")
-    if not find(problem, "^[%w_]+:%d+: ") then error(problem, 2) end
+    if find(problem, "^invalid order function") then error(problem, 2) end
+    local named, times = gsub(problem, "^(bad argument #%d to )'%?'", "%1'sort'")
+    if times > 0 then error(named, 2) end
   end
   error(problem, 0)
 end
 
-function tables.concat(t, ...)
+function tables.concat(...)
+  local t = ...
   if type(t) == "table" then spend(#t) end
-  local ok, result = pcall(table.concat, t, ...)
+  local ok, result = pcall(table.concat, ...)
   if ok then return result end
-  complain("concat", table.concat, t, ...)
+  complain("concat", table.concat, ...)
 end
 
-function tables.foreach(t, f)
-  if type(t) ~= "table" then bad_table("foreach", t) end
-  if type(f) ~= "function" then bad(2, "foreach", "function", f) end
+function tables.foreach(...)
+  local t, f = ...
+  if type(t) ~= "table" then bad(1, 1, "foreach", "table", ...) end
+  if type(f) ~= "function" then bad(1, 2, "foreach", "function", ...) end
   for key, value in pairs_of(t) do
     local result = f(key, value)
     if result ~= nil then return result end
@@ -416,9 +430,12 @@ local function fraction()
   return (bits % 2147483647) / 2147483647
 end
 
-local function integer(place, name, value)
+local function integer(place, name, ...)
+  local value = select(place, ...)
   local number = tonumber(value)
-  if type(value) ~= "number" and type(value) ~= "string" or not number then bad(place, name, "number", value) end
+  if (type(value) ~= "number" and type(value) ~= "string") or not number then
+    bad(2, place, name, "number", ...)
+  end
   return number < 0 and -floor(-number) or floor(number)
 end
 
@@ -426,18 +443,16 @@ function numbers.random(...)
   local share, given = fraction(), select("#", ...)
   if given == 0 then return share end
   if given > 2 then error("wrong number of arguments", 2) end
-  local least, most = 1, nil
-  if given == 1 then
-    most = integer(1, "random", (...))
-  else
-    least, most = integer(1, "random", (...)), integer(2, "random", (select(2, ...)))
+  local least, most = 1, integer(1, "random", ...)
+  if given == 2 then
+    least, most = most, integer(2, "random", ...)
   end
   if least > most then error(format("bad argument #%d to 'random' (interval is empty)", given), 2) end
   return floor(share * (most - least + 1)) + least
 end
 
-function numbers.randomseed(number)
-  seed(integer(1, "randomseed", number))
+function numbers.randomseed(...)
+  seed(integer(1, "randomseed", ...))
 end
 
 -- -- redis.*
@@ -486,6 +501,7 @@ local function outside(...)
 end
 
 local ABORTED = 0.5 -- what no reply is: the run must end, the host knows why
+local OK = 1.5 -- this neither: in place of a table that takes longer to make in Python
 
 local function answered(reply, ours)
   if type(reply) == "table" then
@@ -496,6 +512,8 @@ local function answered(reply, ours)
       problem.ignore_error_stats_update = true
       return problem, true
     end
+  elseif reply == OK then
+    return { ok = "OK" }, false
   elseif reply == ABORTED then
     stop("host")
   end
@@ -667,18 +685,18 @@ function write(value, depth)
   end
 end
 
-local VALUE, WRITTEN, FAILED, STOPPED = 0, 1, 2, 3
+local WRITTEN, FAILED, STOPPED = 0, 1, 2
 
+-- A string, a small integer or nil as it is; anything else written, and then the second result says so.
 local function reply_of(result)
   local kind = type(result)
-  if kind == "string" then return VALUE, result end
+  if kind == "string" or kind == "nil" then return result end
   if kind == "number" and result == floor(result) and result < 2 ^ 53 and result > -2 ^ 53 then
-    return VALUE, result
+    return result
   end
-  if kind == "nil" then return VALUE, nil end
   out, size = {}, 0
   write(result, 0)
-  return WRITTEN, table.concat(out)
+  return table.concat(out), WRITTEN
 end
 
 -- -- running
@@ -689,7 +707,7 @@ local function on_error(problem)
   if type(problem) ~= "table" then problem = { err = "ERR " .. text_of(problem) } end
   local level = 2
   local place = getinfo(level, "Sl")
-  while place and (place.what == "C" or place.source == OWN or place.what == "tail") do
+  while place and (place.what == "C" or OURS[place.source] or place.what == "tail") do
     level = level + 1
     place = getinfo(level, "Sl")
   end
@@ -717,17 +735,29 @@ local function run(f, name, keys, argv)
   high, low = 0x1234AB, 0xCD330E
   for i = 1, #resets do resets[i]() end
   sethook(tick, "", step)
-  local ok, result = xpcall(f, on_error)
-  local kind, value
-  if ok then ok, kind, value = pcall(reply_of, result) end
+  local ok, value = xpcall(f, on_error)
+  local kind
+  if ok then ok, value, kind = pcall(reply_of, value) end
   sethook()
   out, names, walks = nil, nil, nil
   globals.KEYS, globals.ARGV = nil, nil
-  if stopped then return STOPPED, stopped, 0 end
-  if ok then return kind, value, budget end
-  local problem = kind or result
-  if problem == OUT_OF_MEMORY then return STOPPED, "memory", 0 end
-  return FAILED, failed(problem, name), budget
+  if stopped then return stopped, STOPPED end
+  if not ok then
+    if value == OUT_OF_MEMORY then return value, STOPPED end
+    return failed(value, name), FAILED
+  end
+  if kind then return value, kind end
+  return value
+end
+
+-- As `run`, with few keys and arguments in a row.
+local function run_short(f, name, count, ...)
+  local given = select("#", ...)
+  if count == 0 then return run(f, name, {}, { ... }) end
+  if count == given then return run(f, name, { ... }, {}) end
+  local keys = { ... }
+  for i = given, count + 1, -1 do keys[i] = nil end
+  return run(f, name, keys, { select(count + 1, ...) })
 end
 
 local function load_script(text)
@@ -755,9 +785,15 @@ globals.redis = protected(redis)
 -- What the libraries need of this file. Each returns its functions, and what brings its settings back to
 -- those it began with.
 local tools = {
-  bad = bad, keys_of = keys_of, behind = behind, null = null, spend = spend, double = host.double,
+  bad = bad, behind = behind, null = null, spend = spend, host = host, complain = complain,
+  reraise = function(problem, level)
+    if stopped then error(STOP, 0) end
+    if problem == OUT_OF_MEMORY then stop(OUT_OF_MEMORY) end
+    error(problem, level + 1)
+  end,
 }
 for _, file in ipairs(files) do
+  OURS[getinfo(file, "S").source] = true
   local name, library, begin = file(tools)
   globals[name] = protected(library)
   resets[#resets + 1] = begin
@@ -769,4 +805,4 @@ local function collect_garbage()
   collect("stop")
 end
 collect_garbage()
-return run, load_script, collect_garbage
+return run, run_short, load_script, collect_garbage

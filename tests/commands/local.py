@@ -14,6 +14,7 @@ from ironkv.commands import (  # noqa: F401  (importing fills the table)
     lists,
     objects,
     scanning,
+    scripting,
     set_algebra,
     sets,
     stream_claims,

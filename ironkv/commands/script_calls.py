@@ -1,0 +1,124 @@
+"""What redis.call does inside a script: the table's handlers, on the database the script has selected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from ironkv.commands.arguments import database_index
+from ironkv.commands.table import TABLE, Args, Command, Route
+from ironkv.errors import CommandError
+from ironkv.keyspace.keyspace import Database
+from ironkv.resp.replies import OK, PONG, Reply
+
+_MAY_REPLICATE: Final = frozenset({"PFCOUNT", "PUBLISH", "SPUBLISH"})
+"""They are no writes, yet no script may call them that promised not to write."""
+
+_LOOKS_AT_ALL: Final = frozenset(
+    """
+    APPEND BITCOUNT BITFIELD BITFIELD_RO BITOP BITPOS COPY DUMP LCS LINSERT LPOS LREM PFCOUNT PFMERGE SDIFF
+    SDIFFSTORE SETBIT SETRANGE SINTER SINTERCARD SINTERSTORE SORT SORT_RO SUNION SUNIONSTORE ZDIFF ZDIFFSTORE
+    ZINTER ZINTERCARD ZINTERSTORE ZUNION ZUNIONSTORE
+    """.split()
+)
+"""Commands whose work grows with what is at their keys, more than their replies tell."""
+
+_ELEMENTS_PER_WEIGHT: Final = 16
+_BYTES_PER_WEIGHT: Final = 4_096
+_PAIRS_PER_WEIGHT: Final = 100_000
+"""Of LCS, which compares every byte of one string with every byte of the other."""
+
+
+class ScriptCalls:
+    """The commands of one run of a script: a `scripting.interpreter.Caller`."""
+
+    def __init__(self, db: Database, now_ms: int, *, read_only: bool) -> None:
+        self.db = db
+        """SELECT changes it, for this script alone."""
+        self.now_ms = now_ms
+        self._read_only = read_only
+
+    def call(self, args: Args) -> tuple[Reply, int]:
+        """The reply, and what the command weighs. Raises CommandError, and Due when the script is a read."""
+        row = _row_of(args)
+        if "noscript" in row.flags:
+            raise _not_allowed()
+        if self._read_only and ("write" in row.flags or row.name in _MAY_REPLICATE):
+            raise CommandError("ERR Write commands are not allowed from read-only scripts.")
+        if row.route is Route.LOCAL:
+            answer = _OF_THE_CONNECTION.get(row.name)
+            if answer is None:
+                raise _not_allowed()
+            return answer(self, args), 1
+        if row.route is Route.WRITE:
+            if row.check is not None and len(args) != row.plain_size:
+                row.check(args)
+            args[0] = row.wire_name
+        weight = 1
+        if row.name in _LOOKS_AT_ALL or row.name == "KEYS":
+            weight += self._weight(row, args)
+        return row.handler(self.db, args, self.now_ms), weight
+
+    def knows(self, name: bytes, subcommand: bytes) -> bool:
+        """Whether there is such a command."""
+        row = TABLE.get(name.upper())
+        return row is not None and (not row.subcommands or subcommand.upper() in row.subcommands)
+
+    def _weight(self, row: Command, args: Args) -> int:
+        if row.name == "KEYS":
+            return len(self.db) // _ELEMENTS_PER_WEIGHT
+        values = [value for key in row.key_args(args) if (value := self.db.find(key)) is not None]
+        if row.name == "LCS" and len(values) == 2 and all(type(value) is bytes for value in values):
+            return len(values[0]) * len(values[1]) // _PAIRS_PER_WEIGHT
+        return sum(
+            len(value) // (_BYTES_PER_WEIGHT if type(value) is bytes else _ELEMENTS_PER_WEIGHT)
+            for value in values
+        )
+
+
+def _row_of(args: Args) -> Command:
+    """The row for a call, in the words of scripts where there is none. Raises CommandError."""
+    row = TABLE.get(args[0]) or TABLE.get(args[0].upper())
+    if row is not None and row.subcommands and len(args) > 1:
+        row = row.subcommands.get(args[1].upper())
+    if row is None:
+        raise CommandError("ERR Unknown Redis command called from script")
+    if not row.least <= len(args) <= row.most:
+        raise CommandError("ERR Wrong number of args calling Redis command from script")
+    return row
+
+
+def _not_allowed() -> CommandError:
+    return CommandError("ERR This Redis command is not allowed from script")
+
+
+# -- what else a connection would answer
+
+
+def _ping(calls: ScriptCalls, args: Args) -> Reply:
+    if len(args) > 2:
+        raise CommandError("ERR wrong number of arguments for 'ping' command")
+    return args[1] if len(args) == 2 else PONG
+
+
+def _echo(calls: ScriptCalls, args: Args) -> Reply:
+    return args[1]
+
+
+def _select(calls: ScriptCalls, args: Args) -> Reply:
+    calls.db = calls.db.keyspace.database(database_index(args[1]))
+    return OK
+
+
+def _time(calls: ScriptCalls, args: Args) -> Reply:
+    """The time of the entry that the script is in: the same on every replica, and constant meanwhile."""
+    seconds, milliseconds = divmod(calls.now_ms, 1000)
+    return [b"%d" % seconds, b"%d" % (milliseconds * 1000)]
+
+
+_OF_THE_CONNECTION: Final[dict[str, Callable[[ScriptCalls, Args], Reply]]] = {
+    "PING": _ping,
+    "ECHO": _echo,
+    "SELECT": _select,
+    "TIME": _time,
+}
