@@ -23,6 +23,7 @@ Always true
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from itertools import islice
@@ -84,6 +85,29 @@ class Manifest:
     bytes_written: int = 0
     """Compressed bytes of the groups that had changed."""
 
+    def packed(self) -> bytes:
+        """All of it as a record of the manifests table."""
+        return _sealed(
+            _INDEX.pack(self.index), 0, msgpack.packb({**asdict(self), "members": list(self.members)})
+        )
+
+    @classmethod
+    def unpacked(cls, record: bytes) -> Manifest:
+        """The reverse of `packed`. Raises Damaged, or Fault for one of another version."""
+        if len(record) < _HEAD.size:
+            raise Damaged("a snapshot's manifest is cut short")
+        try:
+            plain = msgpack.unpackb(record[_HEAD.size :])
+            key = _INDEX.pack(plain["index"])
+        except (ValueError, TypeError, LookupError, struct.error, msgpack.UnpackException) as damage:
+            raise Damaged(f"a snapshot's manifest cannot be read: {damage!r}") from damage
+        _verified(key, record, f"the manifest of snapshot {plain['index']}")
+        if set(plain) != {field.name for field in fields(cls)}:
+            raise Fault(
+                f"the manifest of snapshot {plain['index']} has fields that this ironkv does not know"
+            )
+        return cls(**{**plain, "members": tuple(plain["members"])})
+
 
 class Chunk(NamedTuple):
     """Part of a group's image. `last` says that no more of the group follows."""
@@ -132,16 +156,11 @@ class Snapshots:
         return self.manifests[-1] if self.manifests else None
 
     def _read_manifests(self) -> list[Manifest]:
-        names = {field.name for field in fields(Manifest)}
-        found: list[Manifest] = []
-        with self._env.begin(db=self._manifests) as txn:
-            for key, record in txn.cursor():
-                body = _verified(key, record, f"{self.path}: the manifest of snapshot {key.hex()}")
-                plain = msgpack.unpackb(body)
-                if set(plain) != names:
-                    raise Fault(f"{self.path}: a manifest has fields that this ironkv does not know")
-                found.append(Manifest(**{**plain, "members": tuple(plain["members"])}))
-        return found
+        try:
+            with self._env.begin(db=self._manifests) as txn:
+                return [Manifest.unpacked(record) for _, record in txn.cursor()]
+        except Fault as fault:
+            raise type(fault)(f"{self.path}: {fault}") from fault
 
     def view(self) -> dict[str, int]:
         """Sizes in bytes."""
@@ -187,10 +206,9 @@ class Snapshots:
     def finish(self, manifest: Manifest) -> None:
         """Make the snapshot current (S1)."""
         key = _INDEX.pack(manifest.index)
-        record = _sealed(key, 0, msgpack.packb({**asdict(manifest), "members": list(manifest.members)}))
         try:
             with self._env.begin(write=True, db=self._manifests) as txn:
-                txn.put(key, record)
+                txn.put(key, manifest.packed())
         except lmdb.Error as error:
             raise Fault(f"snapshots {self.path} could not be written: {error}") from error
         self.manifests = [*(each for each in self.manifests if each.index < manifest.index), manifest]
@@ -275,6 +293,12 @@ class Snapshots:
         check_whole(self.path, group, index, found)
         return found
 
+    @staticmethod
+    def group_of(key: bytes) -> Group:
+        """The group that a record is of."""
+        database, group, _, _ = _KEY.unpack(key)
+        return database, group
+
     def parts(self, records: Iterable[Record]) -> Iterator[tuple[int, bytes]]:
         """(slot, part) of a group's records. Raises Damaged."""
         for key, value in records:
@@ -346,8 +370,7 @@ def _verified(key: bytes, record: bytes, what: str) -> bytes:
 
 def open_record(path: Path, key: bytes, record: bytes) -> list[Any]:
     """What a chunk's record holds: slot, part, slot, part … Raises Damaged."""
-    database, group, index, chunk = _KEY.unpack(key)
-    what = f"{path}: chunk {chunk} of database {database}, group {group}, of snapshot {index}"
+    what = _named(path, key)
     body = _verified(key, record, what)
     flags = record[5]
     if flags & _EMPTY:
@@ -358,6 +381,32 @@ def open_record(path: Path, key: bytes, record: bytes) -> list[Any]:
     except (zstandard.ZstdError, ValueError, msgpack.UnpackException) as error:
         raise Damaged(f"{what} cannot be read: {error}") from error
     return content
+
+
+def rekeyed(path: Path, key: bytes, record: bytes, index: int) -> Record:
+    """The same record as one of the snapshot at `index`. Raises Damaged."""
+    database, group, _, chunk = _KEY.unpack(key)
+    body = _verified(key, record, _named(path, key))
+    new = _KEY.pack(database, group, index, chunk)
+    return new, _sealed(new, record[5], body)
+
+
+def unsealed(path: Path, sent: Any, index: int) -> Record:
+    """What another node sent as a record of the snapshot at `index`. Raises Damaged."""
+    match sent:
+        case [bytes(key), bytes(record)] if len(key) == _KEY.size:
+            pass
+        case _:
+            raise Damaged("what was sent is no record of a snapshot")
+    if _KEY.unpack(key)[2] != index:
+        raise Damaged("a record of another snapshot was sent")
+    _verified(key, record, _named(path, key))
+    return key, record
+
+
+def _named(path: Path, key: bytes) -> str:
+    database, group, index, chunk = _KEY.unpack(key)
+    return f"{path}: chunk {chunk} of database {database}, group {group}, of snapshot {index}"
 
 
 def check_whole(path: Path, group: Group, index: int, records: list[Record]) -> None:
