@@ -9,7 +9,8 @@
     |                   one of these; `TYPE ZSET | HASH` means TYPE and then one of the two
     [key ...]           any number more of what stands before it, or of itself
 
-The line ends at a colon or an arrow. redis-cli shows the result as a hint while one types.
+The line goes on as long as brackets are open, and ends at a colon or an arrow. redis-cli shows the result as
+a hint while one types.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ironkv.resp.replies import Members, Status
 Argument = dict[bytes, Any]
 """As COMMAND DOCS gives it: name, type, display_text, key_spec_index, token, flags, arguments."""
 
-KEYS: Final = frozenset({"key", "key1", "key2", "newkey", "source", "destination"})
+KEYS: Final = frozenset({"key", "key1", "key2", "newkey", "source", "destination", "destkey", "sourcekey"})
 INTEGERS: Final = (
     "client-id", "count", "db", "decrement", "destination-db", "end", "id", "increment", "index", "index1",
     "index2", "milliseconds", "min-match-len", "numreplicas", "offset", "protover", "seconds", "start",
@@ -47,7 +48,11 @@ _is_token = re.compile(r"[A-Z][A-Z0-9-]*|[=~*$]").fullmatch
 
 def shape(row: Command) -> str:
     """`key value [NX | XX]`: the line without the command's own name."""
-    line = (row.handler.__doc__ or "").partition("\n")[0]
+    line, *more = (row.handler.__doc__ or "").splitlines()
+    for following in more:
+        if line.count("[") == line.count("]"):
+            break
+        line += following
     line = re.split(r": | -> |:$", line)[0]
     # Two rows may share a handler, so the name is not always this row's.
     words = line.split()[row.name.count("|") + 1 :]

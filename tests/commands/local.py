@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 
 from ironkv.commands import (  # noqa: F401  (importing fills the table)
+    bitfields,
+    bitmaps,
     counters,
     expiration,
     hashes,

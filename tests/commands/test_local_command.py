@@ -15,6 +15,7 @@ from tests.commands.oracle import Oracle
 from tests.commands.wire import meaning
 
 NEW_IN_7_2 = {
+    "BITOP": {"arguments"},
     "CLIENT|SETNAME": {"tips"},
     "COMMAND|GETKEYS": {"arity", "arguments"},
     "COMMAND|GETKEYSANDFLAGS": {"arity", "arguments"},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from tests.commands.strategies import expiration, hashes, keys, lists, scanning, sets, strings, zsets
+from tests.commands.strategies import bitmaps, expiration, hashes, keys, lists, scanning, sets, strings, zsets
 from tests.commands.strategies.common import Args, spoiled
 
 GROUPS: dict[str, list[st.SearchStrategy[Args]]] = {
@@ -20,6 +20,7 @@ GROUPS: dict[str, list[st.SearchStrategy[Args]]] = {
     "scanning": scanning.COMMANDS,
     "hashes": hashes.COMMANDS,
     "sets": sets.COMMANDS,
+    "bitmaps": bitmaps.COMMANDS,
 }
 
 SOUND: st.SearchStrategy[Args] = st.one_of([st.one_of(group) for group in GROUPS.values()])
