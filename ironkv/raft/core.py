@@ -57,7 +57,7 @@ class RaftCore:
         self._voters = Voters(config.voters, config.node_id)
         self._random = random
         self._log = Log(stored, hard.commit, applied)
-        self._hard = Promises(hard.term, hard.voted_for)
+        self._hard = Promises(hard.term, hard.voted_for, hard.fresh)
         self._outbox: list[Message] = []
         self._grants: list[ReadGrant] = []
 
@@ -66,9 +66,9 @@ class RaftCore:
         self._lead: Leadership | None = None
         self._deadline = now + self._draw_timeout()
         self._ask_at = inf
-        self._asking: set[str] | None = None
-        """Who would vote for us; None while we do not ask (thesis §9.6)."""
-        self._votes: set[str] = set()
+        self._asking: dict[str, bool] | None = None
+        """Who would vote for us, and whether it is fresh; None while we do not ask (thesis §9.6)."""
+        self._votes: dict[str, bool] = {}
         self._request: Vote | None = None
         """What a candidate asks of everybody, but for the address."""
 
@@ -83,6 +83,8 @@ class RaftCore:
         """How far our log is known to agree with the leader's. Committed entries always do (§5.4.3)."""
         self._acked = 0
         self._ack_owed = False
+        self._welcome: int | None = None
+        """A fresh node that has everything up to here is so no longer; None until its leader said so."""
 
         self._serial = 0
         self._writing: Mark | None = None
@@ -115,6 +117,11 @@ class RaftCore:
         return self._hard.voted_for
 
     @property
+    def fresh(self) -> bool:
+        """Whether this node began with an empty directory and has not caught up since (membership.py)."""
+        return self._hard.fresh
+
+    @property
     def commit(self) -> int:
         return self._log.commit
 
@@ -131,6 +138,16 @@ class RaftCore:
     def followers(self) -> dict[str, Progress]:
         """The leader's view of each follower, to look at; empty on anybody else."""
         return self._lead.followers if self._lead is not None else {}
+
+    def stranded(self) -> tuple[str, ...]:
+        """The followers that only a snapshot can help, on a leader; until they accept something again."""
+        return self._lead.stranded() if self._lead is not None else ()
+
+    def lowest_match(self) -> int:
+        """Entries above this one are still to be sent to some follower that is connected, and not stranded:
+        compaction that spares them strands only those that are away. On others than the leader: `commit`.
+        """
+        return self._lead.lowest_match() if self._lead is not None else self._log.commit
 
     @property
     def transferring_to(self) -> str | None:
@@ -180,6 +197,23 @@ class RaftCore:
             raise NotLeader(self._leader)
         self._lead.begin_transfer(target, now)
 
+    def install(self, index: int, term: int, now: float) -> bool:
+        """Go on from the committed state at `index`, whose entry had `term`: that snapshot is on our disk.
+
+        False if the log has come as far by itself: nothing has changed then. Otherwise entries up to `index`
+        are not handed out any more, and `Persist.reset` may tell the journal to begin anew.
+        """
+        if index <= self._log.commit or self._lead is not None:
+            return False
+        replaced = self._log.install(index, term)
+        self._matched = max(self._matched, index)
+        if replaced:
+            self._matched = index
+            if self._role is Role.CANDIDATE or self._asking is not None:
+                # Votes were asked for with the log that is gone.
+                self._follow(self.term, None, now)
+        return True
+
     def persisted(self, mark: Mark, now: float) -> None:
         """The journal reports that the write named `mark` is on disk."""
         if mark != self._writing:
@@ -192,7 +226,7 @@ class RaftCore:
         if self._lead is not None:
             self._lead.advance_commit(now)
         elif self._role is Role.CANDIDATE and self._hard.durable:
-            self._count_vote(self._me, now)
+            self._count_vote(self._me, self._hard.fresh, now)
 
     def pulse(self, sender: str, term: int, now: float) -> None:
         """`sender` says it still leads `term` but is too busy to say more: stay loyal, for a while.
@@ -217,6 +251,19 @@ class RaftCore:
             soonest = self._heard + self._timeout * (1 + self._random.uniform(0.01, 0.15))
             self._deadline = min(self._deadline, soonest)
             self._fail_forwarded()
+
+    def peer_reborn(self, peer: str, now: float) -> None:
+        """`peer` began anew with an empty disk; none of its older messages will come any more.
+
+        To be told before the first message of its new life: what is meant for the old one must not reach it.
+        """
+        self._hard.drop(peer)
+        self._outbox[:] = [message for message in self._outbox if message.to != peer]
+        for ballot in (self._votes, self._asking):
+            if ballot is not None and peer != self._me:
+                ballot.pop(peer, None)
+        if self._lead is not None and peer in self._lead.followers:
+            self._lead.peer_reborn(peer, now)
 
     def peer_back(self, peer: str, now: float) -> None:
         """A connection to `peer` stands again."""
@@ -262,12 +309,13 @@ class RaftCore:
         """Everything the journal lacks, in one transaction; what comes meanwhile goes into the next."""
         if self._hard.written and self._log.written == self._log.last_index:
             return None
-        entries = self._log.begin_write()
+        reset, entries = self._log.begin_write()
         self._hard.begin_write()
         self._serial += 1
         self._writing = Mark(self._serial, self.term, self._log.last_index)
         self._stalled_at = now + STALL_TIMEOUTS * self._timeout
-        return Persist(self._writing, self.term, self.voted_for, self._log.commit, entries)
+        hard = self._hard
+        return Persist(self._writing, hard.term, hard.voted_for, self._log.commit, entries, hard.fresh, reset)
 
     # -- messages ---------------------------------------------------------------------------------
 
@@ -306,9 +354,7 @@ class RaftCore:
         """Become a follower in `term`, of `leader` if that is known."""
         if term > self.term:
             self._hard.set(term, None)
-            self._matched = self._log.commit
-            self._acked = 0
-            self._ack_owed = False
+            self._forget_leader()
         if self._lead is not None:
             self._lead.resign()
             self._lead = None
@@ -320,6 +366,13 @@ class RaftCore:
         self._asking = self._request = None
         self._ask_at = inf
 
+    def _forget_leader(self) -> None:
+        """What we knew of our log's agreement with the leader's ends with its term."""
+        self._matched = self._log.commit
+        self._acked = 0
+        self._ack_owed = False
+        self._welcome = None
+
     def _fail_forwarded(self) -> None:
         self._grants.extend(ReadGrant(read_id, None) for read_id, _ in self._forwarded.values())
         self._forwarded.clear()
@@ -329,7 +382,9 @@ class RaftCore:
     def _on_append(self, message: Append, now: float) -> None:
         if message.term < self.term:
             # Not silence: a leader that was cut off and overtaken learns from this that its time is up.
-            self._outbox.append(AppendReply(self._me, message.sender, self.term, message.round, None))
+            fresh = self._hard.fresh
+            reply = AppendReply(self._me, message.sender, self.term, message.round, None, fresh=fresh)
+            self._outbox.append(reply)
             return
         if self._lead is not None and message.term == self.term:
             raise Fault(
@@ -354,6 +409,8 @@ class RaftCore:
         self._matched = max(self._matched, last)
         # Never beyond what is known to match: the rest of our log may yet be replaced (§5.3).
         log.commit = max(log.commit, min(message.commit, self._matched))
+        if message.welcome and self._hard.fresh:
+            self._welcome = max(message.commit, self._welcome or 0)
         # A heartbeat is answered at once, saying what is durable so far; entries once they are.
         if not message.entries or last <= log.durable:
             self._ack_owed = True
@@ -364,9 +421,11 @@ class RaftCore:
             raise Fault(
                 f"{message.sender} leads with another entry {message.prev_index} than was committed here"
             )
-        hint = self._log.last_with_term_up_to(message.prev_term, message.prev_index)
-        term, hint_term = self.term, self._log.term(hint)
-        reply = AppendReply(self._me, message.sender, term, self._heard_round[1], None, hint, hint_term)
+        log, round_number, fresh = self._log, self._heard_round[1], self._hard.fresh
+        hint = max(log.last_with_term_up_to(message.prev_term, message.prev_index), log.first_index - 1)
+        reply = AppendReply(
+            self._me, message.sender, self.term, round_number, None, hint, log.term(hint), fresh
+        )
         self._hard.give(reply, self._outbox)
 
     def _acknowledge(self) -> None:
@@ -374,10 +433,19 @@ class RaftCore:
         if self._leader is None or not self._hard.durable:
             return
         match = min(self._matched, self._log.durable)
+        if self._welcome is not None and match >= self._welcome:
+            # Whatever we ever helped to commit is here again, and whomever we might have voted for in a
+            # later term has been heard in this one (membership.py).
+            self._welcome = None
+            self._hard.settle_in(self._leader)
+            self._ack_owed = True
+            return
         if self._ack_owed or match > self._acked:
             self._ack_owed = False
             self._acked = match
-            self._outbox.append(AppendReply(self._me, self._leader, self.term, self._heard_round[1], match))
+            fresh = self._hard.fresh
+            reply = AppendReply(self._me, self._leader, self.term, self._heard_round[1], match, fresh=fresh)
+            self._outbox.append(reply)
 
     # -- promises -------------------------------------------------------------------------------------
 
@@ -413,7 +481,7 @@ class RaftCore:
             self._stand(now, None)
             return
         self._follow(self.term, None, now)
-        self._asking = {self._me}
+        self._asking = {self._me: self._hard.fresh}
         self._ask(now)
 
     def _ask(self, now: float) -> None:
@@ -434,11 +502,9 @@ class RaftCore:
         self._role = Role.CANDIDATE
         self._leader = None
         self._asking = None
-        self._votes = set()
+        self._votes = {}
         self._deadline = now + self._draw_timeout()
-        self._matched = self._log.commit
-        self._acked = 0
-        self._ack_owed = False
+        self._forget_leader()
         transfer, transfer_round = (
             handed_over is not None,
             handed_over.round if handed_over is not None else 0,
@@ -460,14 +526,14 @@ class RaftCore:
                 self._asking = None
                 self._ask_at = inf
         term = message.term if granted else self.term
-        self._outbox.append(PreVoteReply(self._me, message.sender, term, granted))
+        self._outbox.append(PreVoteReply(self._me, message.sender, term, granted, self._hard.fresh))
 
     def _on_pre_vote_reply(self, message: PreVoteReply, now: float) -> None:
         if not message.granted:
             if message.term > self.term:
                 self._follow(message.term, None, now)
         elif self._asking is not None and message.term == self.term + 1:
-            self._asking.add(message.sender)
+            self._asking[message.sender] = message.fresh
             if self._voters.won(self._asking):
                 self._stand(now, None)
 
@@ -484,25 +550,29 @@ class RaftCore:
             and self._log.up_to_date(message.last_index, message.last_term)
         )
         if not granted:
-            self._outbox.append(VoteReply(self._me, message.sender, self.term, granted=False))
+            reply = VoteReply(self._me, message.sender, self.term, granted=False, fresh=self._hard.fresh)
+            self._outbox.append(reply)
             return
         self._deadline = now + self._draw_timeout()
         self._asking = None
         self._ask_at = inf
         if self._hard.voted_for is None:
             self._hard.set(self.term, message.sender)
-        self._hard.give(VoteReply(self._me, message.sender, self.term, granted=True), self._outbox)
+        reply = VoteReply(self._me, message.sender, self.term, granted=True, fresh=self._hard.fresh)
+        self._hard.give(reply, self._outbox)
 
     def _on_vote_reply(self, message: VoteReply, now: float) -> None:
         if self._same_term(message.term, now) and message.granted and self._role is Role.CANDIDATE:
-            self._count_vote(message.sender, now)
+            self._count_vote(message.sender, message.fresh, now)
 
-    def _count_vote(self, voter: str, now: float) -> None:
-        self._votes.add(voter)
+    def _count_vote(self, voter: str, fresh: bool, now: float) -> None:
+        self._votes[voter] = fresh
         if self._voters.won(self._votes):
             self._lead_now(now)
 
     def _lead_now(self, now: float) -> None:
+        if self._hard.fresh:
+            self._hard.settle_in(self._me)  # everybody has voted for us
         self._role = Role.LEADER
         self._leader = self._me
         self._request = None
@@ -512,7 +582,7 @@ class RaftCore:
         )
 
     def _on_timeout_now(self, message: TimeoutNow, now: float) -> None:
-        if not self._same_term(message.term, now) or message.sender != self._leader:
+        if not self._same_term(message.term, now) or message.sender != self._leader or self._hard.fresh:
             return
         # An order overtaken by later rounds of the same leader is void, like a vote that cites it.
         if not self._bound(now) or self._released(message.term, message.round, now):

@@ -92,7 +92,9 @@ class Leadership:
     def advance_commit(self, now: float) -> None:
         """Commit what a majority has on disk; our own disk is one voice among the others."""
         followers = self.followers
-        index = self._voters.agreed(self._log.durable, lambda peer: followers[peer].match)
+        index = self._voters.agreed(
+            self._log.durable, lambda peer: followers[peer].match if self.counts(peer) else 0
+        )
         # Only entries of our own term are counted; those before them follow (§5.4.2, figure 8).
         if index <= self._log.commit or index < self.first_of_term:
             return
@@ -110,13 +112,48 @@ class Leadership:
         progress.heard = now
         if progress.lost:
             self.peer_back(reply.sender, now)
+        found_fresh = reply.fresh and not progress.fresh_since
+        if found_fresh:
+            progress.reborn()
+            progress.fresh_since = self.rounds.number + 1
+        elif not reply.fresh:
+            progress.fresh_since = 0
         if progress.round < reply.round <= self.rounds.number:
             progress.round = reply.round
             self._confirm_round()
+            if any(each.fresh_since for each in self.followers.values()):
+                self.advance_commit(now)  # a fresh one's acks may count from now on
         if reply.match is None:
             progress.rejected(self._log.last_with_term_up_to(reply.hint_term, reply.hint_index))
         elif reply.match <= self._log.last_index and progress.accepted(reply.match):
             self.advance_commit(now)
+        if found_fresh:
+            self._begin_round(now)  # for its answers to count soon (membership.py)
+
+    def counts(self, peer: str) -> bool:
+        """Whether what a follower acknowledges and confirms may count (membership.py)."""
+        since = self.followers[peer].fresh_since
+        if not since:
+            return True
+        return all(each.round >= since for name, each in self.followers.items() if name != peer)
+
+    def stranded(self) -> tuple[str, ...]:
+        """The connected followers that need entries from before the log."""
+        first = self._log.first_index
+        return tuple(peer for peer, each in self.followers.items() if each.next < first and not each.lost)
+
+    def lowest_match(self) -> int:
+        """What followers that are connected, and not stranded, have of the log, at least."""
+        first = self._log.first_index
+        return min(
+            (each.match for each in self.followers.values() if not each.lost and each.next >= first),
+            default=self._log.commit,
+        )
+
+    def peer_reborn(self, peer: str, now: float) -> None:
+        self.followers[peer].reborn()
+        if self.transfer is not None and self.transfer.target == peer:
+            self.abort_transfer(now)
 
     def peer_lost(self, peer: str, now: float) -> None:
         progress = self.followers[peer]
@@ -147,7 +184,9 @@ class Leadership:
 
     def _confirm_round(self) -> None:
         followers = self.followers
-        number = self._voters.agreed(self.rounds.number, lambda peer: followers[peer].round)
+        number = self._voters.agreed(
+            self.rounds.number, lambda peer: followers[peer].round if self.counts(peer) else 0
+        )
         if number > self.rounds.confirmed:
             self.rounds.confirm(number)
             self._serve_reads()
@@ -209,6 +248,8 @@ class Leadership:
             raise NoSuccessor("no such follower")
         if self.followers[target].lost:
             raise NoSuccessor("it is not connected")
+        if self.followers[target].fresh_since:
+            raise NoSuccessor("it began with an empty disk and has not caught up")
         # From here on `lease_holds` says no: the target may be elected while promises to us still run.
         deadline = now + self._config.election_timeout_ms
         self.transfer = Transfer(target, deadline, self.rounds.number + TRANSFER_ROUNDS)
@@ -218,7 +259,8 @@ class Leadership:
         alive = [
             peer
             for peer, progress in self.followers.items()
-            if not progress.lost and now - progress.heard < self._config.election_timeout_ms
+            if not (progress.lost or progress.fresh_since)
+            and now - progress.heard < self._config.election_timeout_ms
         ]
         return max(alive, key=lambda peer: self.followers[peer].match, default=None)
 
@@ -288,9 +330,8 @@ class Leadership:
     def _sendable(self, progress: Progress) -> Iterator[tuple[Entry, ...]]:
         log, messages, size_in_bytes = self._log, self._config.window_messages, self._config.window_bytes
         while progress.next <= log.last_index and progress.window_open(messages, size_in_bytes):
-            progress.stranded = not log.knows(progress.next - 1)
-            if progress.stranded:
-                return
+            if not log.knows(progress.next - 1):
+                return  # stranded: only a snapshot helps it
             yield tuple(log.slice(progress.next, log.last_index, self._config.append_bytes))
 
     def _send(self, peer: str, progress: Progress, entries: tuple[Entry, ...]) -> None:
@@ -298,8 +339,10 @@ class Leadership:
         # A follower that needs compacted entries is kept loyal with an Append that fits any log.
         prev = progress.next - 1 if log.knows(progress.next - 1) else 0
         prev_term = log.term(prev) if prev else 0
+        welcome = progress.fresh_since > 0 and self.settled and self.counts(peer)
+        number = self.rounds.number
         self._outbox.append(
-            Append(self._me, peer, self.term, prev, prev_term, log.commit, self.rounds.number, entries)
+            Append(self._me, peer, self.term, prev, prev_term, log.commit, number, entries, welcome)
         )
         progress.commit_sent = log.commit
         progress.question = False

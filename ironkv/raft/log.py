@@ -11,6 +11,10 @@ Always true between calls
 `written` is what has been given to the journal, `durable` what it has reported back. Between the
 two lies at most one write. If a conflict cuts the log while that write is under way, then what it
 still covers is cut as well: its report must not vouch for entries that have come since (ABA).
+
+A snapshot that does not fit the log replaces it (§7). From then on until the journal has reported the
+write that says so, the entry it ends with is `_base`, and nothing is asked of the journal: what that
+holds below is of another log.
 """
 
 from __future__ import annotations
@@ -26,11 +30,16 @@ ENTRY_OVERHEAD: Final = 96
 
 
 class Stored(Protocol):
-    """The durable log, read back. Asked only for entries that a write under way cannot touch."""
+    """The durable log, read back. Asked only for entries that a write under way cannot touch.
+
+    Compaction may run in a thread of its own, but shows only between two calls of the core: first
+    `first_index` grows, in the thread that calls the core, and only then the entries below it go.
+    """
 
     @property
     def first_index(self) -> int:
-        """The oldest entry still held; `last_index + 1` when there is none. May grow at any time."""
+        """The oldest entry still held; `last_index + 1` when there is none. Grows, never beyond what is
+        handed out, and not while the core is at work."""
 
     @property
     def last_index(self) -> int:
@@ -59,6 +68,8 @@ class Log:
     """Entries, and how far they are written, durable, committed and handed out."""
 
     __slots__ = (
+        "_base",
+        "_base_given",
         "_stored",
         "_tail",
         "_tail_bytes",
@@ -80,6 +91,9 @@ class Log:
                 "they do not belong together; restore this node from a backup or from its peers"
             )
         self._stored = stored
+        self._base: tuple[int, int] | None = None
+        """(index, term) of a snapshot that replaced the log, while the journal does not have that."""
+        self._base_given = False
         self._tail: list[Entry] = []
         self._tail_first = last + 1
         self._tail_bytes = 0
@@ -91,17 +105,24 @@ class Log:
 
     @property
     def first_index(self) -> int:
-        return self._stored.first_index
+        return self._stored.first_index if self._base is None else self._base[0] + 1
 
     def knows(self, index: int) -> bool:
         """Whether the term of entry `index` can be told."""
-        return self._stored.first_index - 1 <= index <= self.last_index
+        return self.first_index - 1 <= index <= self.last_index
 
     def term(self, index: int) -> int:
         if index == self.last_index:
             return self.last_term
         offset = index - self._tail_first
-        return self._tail[offset].term if offset >= 0 else self._stored.term(index)
+        return self._tail[offset].term if offset >= 0 else self._term_below(index)
+
+    def _term_below(self, index: int) -> int:
+        """The term of an entry that is older than the tail in memory."""
+        if self._base is None:
+            return self._stored.term(index)
+        assert index == self._base[0], "the log begins behind a snapshot"
+        return self._base[1]
 
     def matches(self, index: int, term: int) -> bool:
         """The consistency check of AppendEntries (§5.3)."""
@@ -114,12 +135,13 @@ class Log:
     def last_with_term_up_to(self, term: int, high: int) -> int:
         """The last entry at or below `high` whose term is not above `term`.
 
-        Terms never fall along the log (G5), so a binary search finds it in a few lookups.
+        Terms never fall along the log (G5), so a binary search finds it in a few lookups. If all that is
+        known has a higher term, then it lies before that: the answer is the entry before the first known.
         """
-        low = max(self.first_index - 1, 0)
+        low = self.first_index - 1
         high = min(high, self.last_index)
-        if high <= low:
-            return max(high, 0)
+        if high < low or self.term(low) > term:
+            return max(min(high, low - 1), 0)
         while low < high:
             middle = (low + high + 1) // 2
             if self.term(middle) <= term:
@@ -163,22 +185,41 @@ class Log:
             self._tail_bytes = 0
             self._tail_first = index
         self.last_index = index - 1
-        self.last_term = self._tail[-1].term if self._tail else self._stored.term(index - 1)
+        self.last_term = self._tail[-1].term if self._tail else self._term_below(index - 1)
         self.durable = min(self.durable, index - 1)
         self.written = min(self.written, index - 1)
         self._writing = min(self._writing, index - 1)
 
+    def install(self, index: int, term: int) -> bool:
+        """Go on from a snapshot of the state at `index`, above `commit`. Whether the log was replaced."""
+        replaced = not self.matches(index, term)
+        if replaced:
+            # What is on disk vouches for what was committed before, and the write under way for nothing.
+            self.durable = self.written = self._writing = min(self.durable, self.commit)
+            self._tail.clear()
+            self._tail_bytes = 0
+            self._tail_first = index + 1
+            self.last_index, self.last_term = index, term
+            self._base, self._base_given = (index, term), False
+        # Otherwise what lies behind the snapshot stays (§7).
+        self.commit = self.handed = index
+        return replaced
+
     # -- the journal's side -------------------------------------------------------------------
 
-    def begin_write(self) -> tuple[Entry, ...]:
-        """The entries the journal has not been given yet."""
-        entries = tuple(self._tail[self.written + 1 - self._tail_first :])
+    def begin_write(self) -> tuple[tuple[int, int] | None, tuple[Entry, ...]]:
+        """What the journal has not been given yet: the snapshot that replaces its entries, and entries."""
+        reset = None if self._base_given else self._base
+        entries = tuple(self._tail[max(self.written + 1 - self._tail_first, 0) :])
         self.written = self._writing = self.last_index
-        return entries
+        self._base_given = self._base is not None
+        return reset, entries
 
     def end_write(self) -> None:
         """The write under way is on disk: as much of it as is still part of this log counts."""
         self.durable = max(self.durable, self._writing)
+        if self._base_given:
+            self._base, self._base_given = None, False
 
     # -- reading ------------------------------------------------------------------------------
 

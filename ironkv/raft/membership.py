@@ -1,13 +1,38 @@
-"""Who votes.
+"""Who votes, and what counts of a voter that may have forgotten promises.
 
 The set is fixed when the node starts. Everything else asks this class, and never counts nodes by
 itself, so that joint consensus (§6) can come as a change in here: two sets, both of which must
 agree, switched by an entry at the moment it is appended.
+
+A node is *fresh* while it began with an empty directory and has not caught up since. Perhaps it never
+ran; perhaps it lost its disk, and with it votes it gave and entries it acknowledged. Two rules keep it
+from taking either back. They hold as long as nobody else loses a disk before it has caught up.
+
+Elections   are won by a majority of nodes that are not fresh, or by every single voter.
+    Say X lost its disk. A majority without X meets every majority of before in somebody besides X, who
+    remembers, so the winner's log has all that was committed and no term has two winners. When everybody
+    votes, then whoever remembers does, too: an entry that X acknowledged is on one more disk at least,
+    and that one grants no vote to a log without it (§5.4.1). Nobody can have been elected in a later
+    term by a vote of X: this somebody would have to be in that term, and would not vote in this.
+    So a new cluster, in which all are fresh, elects its first leader once all of it is there; and one
+    that was interrupted on its way from all fresh to none is not stuck for ever.
+
+Answers     of a fresh follower count, for commits as for rounds, once every other voter has answered
+    the same leader in a round that began after the follower was found to be fresh (leader.py).
+    The danger is a vote that X gave in a later term and forgot: entries that X acknowledges now, and
+    reads it confirms, belong to a leader who has been replaced. But then the candidate it voted for was
+    in that later term before X began anew. Any other voter may have been it, and all of them have since
+    answered in this one.
+
+Such a follower has caught up when it holds, on disk, all that its leader knew as committed, after the
+leader committed an entry of its own term: that is everything X ever helped to commit. It then counts
+as having voted in this term, and is fresh no longer. A leader forgets what an older life of a follower
+has acknowledged (`Progress.reborn`), and nothing of that life may reach it later (`peers.links`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 
 from ironkv.raft.quorum import majority, majority_index
 
@@ -15,7 +40,7 @@ from ironkv.raft.quorum import majority, majority_index
 class Voters:
     """The members whose majority elects, commits and confirms."""
 
-    __slots__ = ("_majority", "ids", "others")
+    __slots__ = ("_majority", "_me", "ids", "others")
 
     def __init__(self, ids: frozenset[str], me: str) -> None:
         if me not in ids:
@@ -23,11 +48,14 @@ class Voters:
         self.ids = ids
         # Sorted: the order of messages must not depend on how strings hash.
         self.others: tuple[str, ...] = tuple(sorted(ids - {me}))
+        self._me = me
         self._majority = majority(len(ids))
 
-    def won(self, granted: Collection[str]) -> bool:
-        """Whether these voters are a majority."""
-        return len(granted) >= self._majority
+    def won(self, granted: Mapping[str, bool]) -> bool:
+        """Whether the votes of these, each with whether it is fresh, elect us, who are among them."""
+        if len(granted) == len(self.ids):
+            return True
+        return not granted.get(self._me, True) and list(granted.values()).count(False) >= self._majority
 
     def agreed(self, mine: int, theirs: Callable[[str], int]) -> int:
         """The highest number a majority has reached, given mine and one for each of the others."""

@@ -71,7 +71,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class VoteReply:
-    """Leaves only once the vote is durable. `fresh`: the voter may have forgotten promises (membership.py)."""
+    """Leaves only once the vote is durable. `fresh`: the voter may have forgotten others (membership.py)."""
 
     sender: str
     to: str

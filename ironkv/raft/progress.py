@@ -24,18 +24,18 @@ class Progress:
         "commit_sent",
         "flight_bytes",
         "flow",
+        "fresh_since",
         "heard",
         "lost",
         "match",
         "next",
         "question",
         "round",
-        "stranded",
     )
 
     def __init__(self, next_index: int, now: float) -> None:
         self.match = 0
-        """The highest entry known to agree and to be on the follower's disk. Never falls."""
+        """The highest entry known to agree and to be on the follower's disk. Falls only with that disk."""
         self.next = next_index
         """The next entry to send; always above `match`."""
         self.flow = Flow.PROBE
@@ -47,12 +47,18 @@ class Progress:
         """The highest commit index it has been told."""
         self.question = False
         """A probe is due at once, rather than with the next heartbeat."""
-        self.stranded = False
-        """It needs entries that are compacted away: only a snapshot can help it."""
+        self.fresh_since = 0
+        """When it says it is fresh: the first round that began after we knew. 0: it is not."""
         self.lost = False
         """Its connection is down: sending entries would fill the window for nothing."""
         self._flight: deque[tuple[int, int]] = deque()
         self.flight_bytes = 0
+
+    def reborn(self) -> None:
+        """It lost its disk: whatever it had acknowledged is void."""
+        self.match = self.round = self.commit_sent = self.fresh_since = 0
+        self.probe(self.next)
+        self.question = True
 
     @property
     def flight_messages(self) -> int:

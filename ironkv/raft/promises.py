@@ -1,4 +1,4 @@
-"""Term and vote, and the messages that may not leave before these are on disk.
+"""Term, vote and whether this node is fresh, and the messages that may not leave before these are on disk.
 
 A vote that is forgotten in a crash can be given twice, and two leaders share a term. So whatever
 rests on the hard state — a granted vote, a request for votes, an answer given in a new term — is held
@@ -12,11 +12,12 @@ from ironkv.raft.messages import Message
 
 
 class Promises:
-    __slots__ = ("_durable", "_held", "_version", "_writing", "term", "voted_for")
+    __slots__ = ("_durable", "_held", "_version", "_writing", "fresh", "term", "voted_for")
 
-    def __init__(self, term: int, voted_for: str | None) -> None:
+    def __init__(self, term: int, voted_for: str | None, fresh: bool) -> None:
         self.term = term
         self.voted_for = voted_for
+        self.fresh = fresh
         self._version = self._writing = self._durable = 0
         # One of a kind per receiver: the newer says all the older did, and a stalled disk piles up nothing.
         self._held: dict[tuple[type, str], Message] = {}
@@ -27,6 +28,11 @@ class Promises:
         self.term = term
         self.voted_for = voted_for
         self._version += 1
+
+    def settle_in(self, leader: str) -> None:
+        """Fresh no longer; and whoever may have had our vote in this term, `leader` has won it."""
+        self.fresh = False
+        self.set(self.term, self.voted_for or leader)
 
     @property
     def durable(self) -> bool:
@@ -49,6 +55,11 @@ class Promises:
             outbox.append(message)
         else:
             self._held[type(message), message.to] = message
+
+    def drop(self, peer: str) -> None:
+        """Keep nothing for `peer`: who asked is no more."""
+        for key in [key for key in self._held if key[1] == peer]:
+            del self._held[key]
 
     def release(self, outbox: list[Message]) -> None:
         if self._held and self.durable:

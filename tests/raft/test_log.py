@@ -24,7 +24,8 @@ def stored(*terms: int, size: int = 0) -> Disk:
 
 def write(log: Log, disk: Disk) -> None:
     """One journal write, from start to end."""
-    disk.begin(Persist(Mark(0, 9, log.last_index), 9, None, 0, log.begin_write()))
+    reset, entries = log.begin_write()
+    disk.begin(Persist(Mark(0, 9, log.last_index), 9, None, 0, entries, reset=reset))
     disk.finish()
     log.end_write()
 
@@ -51,7 +52,7 @@ def test_a_write_vouches_for_what_is_still_there() -> None:
     log.merge(entries(4, 2, 2))
     log.end_write()
     assert (log.durable, log.written, log.last_index) == (3, 3, 5)
-    assert [entry.term for entry in log.begin_write()] == [2, 2]
+    assert [entry.term for entry in log.begin_write()[1]] == [2, 2]
     log.end_write()
     assert log.durable == 5
 
@@ -60,6 +61,60 @@ def test_durable_falls_when_durable_entries_are_replaced() -> None:
     log = Log(stored(1, 1, 1), commit=1, applied=1)
     log.merge(entries(2, 2))
     assert (log.durable, log.last_index, log.term(2)) == (1, 2, 2)
+
+
+def test_a_snapshot_that_fits_keeps_what_lies_behind_it() -> None:
+    log = Log(stored(1, 1), commit=1, applied=1)
+    log.append(entries(3, 1, 2, 2))
+    assert not log.install(4, 2)
+    assert (log.commit, log.handed, log.last_index, log.durable) == (4, 4, 5, 2)
+    reset, written = log.begin_write()
+    assert (reset, [entry.index for entry in written]) == (None, [3, 4, 5])
+
+
+@pytest.mark.parametrize("snapshot", [(4, 3), (9, 2)], ids=["another term", "beyond the end"])
+def test_a_snapshot_that_does_not_fit_replaces_the_log(snapshot: tuple[int, int]) -> None:
+    index, term = snapshot
+    log = Log(stored(1, 1, 2, 2, 2), commit=1, applied=1)
+    log.append(entries(6, 2))
+    log.begin_write()
+    assert log.install(index, term)
+    assert (log.first_index, log.last_index, log.last_term) == (index + 1, index, term)
+    assert (log.commit, log.handed, log.durable) == (index, index, 1)
+    assert log.matches(index, term)
+    assert not log.knows(index - 1)
+    log.end_write()
+    assert log.durable == 1, "the write under way was of the log that is gone"
+    log.append(entries(index + 1, 3))
+    reset, written = log.begin_write()
+    assert reset == snapshot
+    assert [entry.index for entry in written] == [index + 1]
+    log.append(entries(index + 2, 3))
+    assert log.begin_write()[0] is None, "said once"
+    log.end_write()
+
+
+def test_a_later_snapshot_is_not_taken_for_the_one_being_written() -> None:
+    log = Log(stored(), commit=0, applied=0)
+    log.install(5, 1)
+    assert log.begin_write() == ((5, 1), ())
+    log.install(9, 2)
+    log.end_write()
+    assert (log.durable, log.first_index, log.term(9)) == (0, 10, 2)
+    assert log.begin_write() == ((9, 2), ())
+    log.end_write()
+    assert log.durable == 9
+
+
+def test_the_last_agreement_may_lie_before_all_that_is_known() -> None:
+    disk = stored(1, 1, 3, 3, 4)
+    disk.compact(3)
+    log = Log(disk, commit=3, applied=3)
+    assert log.last_with_term_up_to(9, 9) == 5
+    assert log.last_with_term_up_to(3, 9) == 4
+    assert log.last_with_term_up_to(2, 9) == 2, "entry 3 is of a later term"
+    assert log.last_with_term_up_to(2, 3) == 2
+    assert log.last_with_term_up_to(9, 1) == 1
 
 
 def test_a_committed_entry_is_never_replaced() -> None:

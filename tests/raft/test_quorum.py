@@ -25,8 +25,20 @@ def test_majority_index_is_reached_by_a_majority(acked: list[int], index: int) -
 def test_voters_count_themselves_and_the_others() -> None:
     voters = Voters(frozenset({"a", "b", "c"}), "b")
     assert voters.others == ("a", "c")
-    assert not voters.won({"b"})
-    assert voters.won({"b", "c"})
+    assert not voters.won({"b": False})
+    assert voters.won({"b": False, "c": False})
+
+
+def test_a_fresh_voter_counts_only_where_all_have_voted() -> None:
+    voters = Voters(frozenset({"a", "b", "c"}), "b")
+    assert not voters.won({"b": False, "c": True})
+    assert not voters.won({"b": True, "c": False})
+    assert voters.won({"b": True, "c": True, "a": True})
+    five = Voters(frozenset("abcde"), "a")
+    assert not five.won({"a": True, "b": False, "c": False, "d": False}), "the candidate forgets, too"
+    assert not five.won({"b": False, "c": False, "d": False}), "our own vote is not on disk"
+    assert five.won({"a": False, "b": True, "c": False, "d": False})
+    assert Voters(frozenset("a"), "a").won({"a": True})
     assert voters.agreed(9, {"a": 3, "c": 7}.__getitem__) == 7
 
 

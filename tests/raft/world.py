@@ -49,10 +49,21 @@ class Node:
         self.random.place = int(name[1:]) / 8 - 1 / 16
         self.core: RaftCore | None = None
         self.applied: list[Entry] = []
+        self.snapshot = (0, 0)
+        """(index, term) of the state on disk; what lies below is not applied again."""
+        self.wiped = False
 
     def start(self, now: float) -> None:
         self.applied = []
-        self.core = RaftCore(self.config, self.disk.hard, self.disk, self.random, now)
+        index, term = self.snapshot
+        if index > self.disk.last_index or (index and self.disk.term(index) != term):
+            self.disk.reset(index, term)
+        self.core = RaftCore(self.config, self.disk.hard, self.disk, self.random, now, index)
+
+    def wipe(self) -> None:
+        self.disk = Disk()
+        self.disk.hard = HardState(fresh=True)
+        self.snapshot, self.wiped = (0, 0), True
 
 
 class World:
@@ -107,24 +118,34 @@ class World:
             self.options[name] = int(value)
 
     def do_cluster(self, size: str, *options: str) -> None:
-        """cluster 3 [leader=1] [down]: nodes that have never run; the leader is elected and settled."""
+        """cluster 3 [leader=1] [fresh] [down]: nodes that have never run; the leader is elected and settled.
+
+        Unless it is said that they are fresh, each is certain that it has promised nothing.
+        """
         names = [f"n{number + 1}" for number in range(int(size))]
         for name in names:
             config = RaftConfig(name, frozenset(names), HEARTBEAT_MS, TIMEOUT_MS, **self.options)  # type: ignore[arg-type]
             self.nodes[name] = Node(name, config)
+            self.nodes[name].disk.hard = HardState(fresh="fresh" in options)
         if "down" in options:
             return
         for node in self.nodes.values():
             node.start(self.now)
-        for option in options:
+        for option in set(options) - {"fresh"}:
             self.do_elect(option.removeprefix("leader="))
             self.trace = []
 
     def do_journal(self, number: str, *words: str) -> None:
-        """journal 1 terms=1,1,2 [term=3] [vote=2] [commit=1]: what a node will find when it starts."""
+        """journal 1 terms=1,1,2 [term=3] [vote=2] [commit=1] [base=1]: what a node will find when it starts.
+
+        With a base there is a snapshot, and the entries up to there are compacted away.
+        """
         disk, given = self.node(number).disk, dict(word.split("=") for word in words)
         terms = [int(term) for term in given.get("terms", "").split(",") if term]
+        base = int(given.get("base", 0))
         disk.log = [Entry(i + 1, term, EntryKind.BATCH, f"t{term}".encode()) for i, term in enumerate(terms)]
+        disk.compact(base)
+        self.node(number).snapshot = (base, disk.base_term)
         term = int(given.get("term", max(terms, default=0)))
         disk.hard = HardState(
             term, f"n{given['vote']}" if "vote" in given else None, int(given.get("commit", 0))
@@ -134,6 +155,11 @@ class World:
         """start 1 2: begin from what is on disk."""
         for number in numbers or [name[1:] for name in self.nodes]:
             self.node(number).start(self.now)
+            if self.node(number).wiped:
+                self.node(number).wiped = False
+                for other in self.nodes:
+                    if self.nodes[other].core is not None and other != f"n{number}":
+                        self.do_reborn(other[1:], number)
 
     def do_restart(self, number: str) -> None:
         self.do_start(number)
@@ -144,6 +170,18 @@ class World:
         node.disk.crash()
         node.core = None
         node.disk_held = False
+
+    def do_wipe(self, number: str) -> None:
+        """wipe 1: it crashes, and its directory is lost. What is under way to it does not arrive."""
+        self.do_crash(number)
+        self.node(number).wipe()
+        self.network = [m for m in self.network if m.to != f"n{number}"]
+
+    def do_reborn(self, number: str, peer: str) -> None:
+        """reborn 1 2: node 1 learns that node 2 began anew; `start 2` tells all. Its older words are void."""
+        name, gone = f"n{number}", f"n{peer}"
+        self.network = [m for m in self.network if (m.sender, m.to) != (gone, name)]
+        self.core(number).peer_reborn(gone, self.now)
 
     def do_elect(self, number: str) -> None:
         """elect 1: wait until its timeout has run out, and settle."""
@@ -223,6 +261,10 @@ class World:
     def _finish_write(self, node: Node) -> None:
         persist = node.disk.finish()
         vote = f" vote={persist.voted_for}" if persist.voted_for else ""
+        if persist.fresh:
+            vote += " fresh"
+        if persist.reset is not None:
+            vote += " reset={}.{}".format(*persist.reset)
         written = f" {describe.entries(persist.entries)}" if persist.entries else ""
         self.tell(f"{node.name} disk term={persist.term}{vote}{written}")
         if node.core is not None:
@@ -280,6 +322,30 @@ class World:
         given = {name: int(value) for name, value in (word.split("=") for word in words)}
         self.core(number).persisted(Mark(**given), self.now)
         self._collect()
+
+    # -- snapshots --------------------------------------------------------------------------------
+
+    def do_compact(self, number: str, index: str) -> None:
+        """compact 1 5: a snapshot of the state at 5 is on its disk, and the entries up to there go."""
+        node = self.node(number)
+        node.snapshot = (int(index), node.disk.term(int(index)))
+        node.disk.compact(int(index))
+
+    def do_install(self, number: str, snapshot: str) -> None:
+        """install 2 5.1: a snapshot that ends with entry 5 of term 1 is on node 2's disk."""
+        node = self.node(number)
+        index, term = (int(part) for part in snapshot.split("."))
+        installed = self.core(number).install(index, term, self.now)
+        if installed:
+            node.snapshot = (index, term)
+        self.tell(f"n{number} {'goes on from' if installed else 'has no need of'} snapshot {snapshot}")
+
+    def do_stranded(self, number: str) -> None:
+        """stranded 1: whom only a snapshot can help; and what compaction is to spare."""
+        core = self.core(number)
+        self.tell(
+            f"n{number} stranded: {' '.join(core.stranded()) or 'nobody'}; lowest={core.lowest_match()}"
+        )
 
     # -- time -------------------------------------------------------------------------------------
 
@@ -363,7 +429,7 @@ class World:
             )
             self.tell(
                 f"{node.name} {role:12} term={core.term} last={core.last_index} durable={core.durable_index} "
-                f"commit={core.commit} applied={len(node.applied)}"
+                f"commit={core.commit} applied={len(node.applied)}{' fresh' if core.fresh else ''}"
             )
 
     def do_log(self, *numbers: str) -> None:
@@ -373,18 +439,20 @@ class World:
             held: Iterable[Entry] = node.disk.log
             if node.core is not None:
                 log = node.core._log
-                held = log.slice(1, log.last_index, 1 << 30) if log.last_index else ()
-                if log.last_index and held[-1].index < log.last_index:
+                first = log.first_index
+                held = log.slice(first, log.last_index, 1 << 30) if log.last_index >= first else ()
+                if held and held[-1].index < log.last_index:
                     held = [*held, *log.slice(held[-1].index + 1, log.last_index, 1 << 30)]
             self.tell(f"{node.name} {describe.entries(tuple(held))}")
 
     def do_flow(self, number: str) -> None:
         """flow 1: how the leader sees its followers."""
+        stranded = self.core(number).stranded()
         for peer, progress in self.core(number).followers.items():
             self.tell(
                 f"{peer} {progress.flow.name.lower()} match={progress.match} next={progress.next} "
                 f"flight={progress.flight_messages}/{progress.flight_bytes}"
-                f"{' lost' if progress.lost else ''}{' stranded' if progress.stranded else ''}"
+                f"{' lost' if progress.lost else ''}{' stranded' if peer in stranded else ''}"
             )
 
     def do_network(self) -> None:

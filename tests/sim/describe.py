@@ -38,11 +38,12 @@ def message(value: Message) -> str:
     match value:
         case Append() if not value.entries:
             prev = f"{value.prev_index}.{value.prev_term}"
-            says = f"Heartbeat round={value.round} prev={prev} commit={value.commit}"
+            welcome = " welcome" if value.welcome else ""
+            says = f"Heartbeat round={value.round} prev={prev} commit={value.commit}{welcome}"
         case Append():
             says = (
                 f"Append prev={value.prev_index}.{value.prev_term} commit={value.commit} "
-                f"{entries(value.entries)}"
+                f"{entries(value.entries)}{' welcome' if value.welcome else ''}"
             )
         case AppendReply(match=None):
             says = f"Reject round={value.round} hint={value.hint_index}.{value.hint_term}"
@@ -62,4 +63,5 @@ def message(value: Message) -> str:
             says = "ReadIndex?"
         case ReadIndexReply():
             says = f"ReadIndex {'no' if value.index is None else value.index}"
-    return f"{says} term={value.term}"
+    fresh = isinstance(value, (AppendReply, PreVoteReply, VoteReply)) and value.fresh
+    return f"{says} term={value.term}{' fresh' if fresh else ''}"

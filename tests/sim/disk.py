@@ -56,6 +56,11 @@ class Disk:
             found.append(entry)
         return found
 
+    def reset(self, index: int, term: int) -> None:
+        """Forget all entries; the log goes on behind a snapshot."""
+        self.log.clear()
+        self.base_index, self.base_term = index, term
+
     def begin(self, persist: Persist) -> None:
         assert self.writing is None, "two writes at once"
         self.writing = persist
@@ -65,13 +70,15 @@ class Disk:
         persist = self.writing
         assert persist is not None
         self.writing = None
+        if persist.reset is not None:
+            self.reset(*persist.reset)
         if persist.entries:
             first = persist.entries[0].index
             assert self.base_index < first <= self.last_index + 1, f"a gap before {first}"
             self.log[first - self.first_index :] = persist.entries
         assert persist.term >= self.hard.term, "the term on disk went back"
         assert persist.commit <= self.last_index, "a commit hint beyond the log"
-        self.hard = HardState(persist.term, persist.voted_for, persist.commit)
+        self.hard = HardState(persist.term, persist.voted_for, persist.commit, persist.fresh)
         return persist
 
     def crash(self) -> None:
