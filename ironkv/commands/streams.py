@@ -19,7 +19,7 @@ ENTRY_MOST: Final = 1 << 30
 ROUGH_LIMIT: Final = 100 * BLOCK_ENTRIES
 """Entries that a trim with `~` removes at most, if LIMIT does not say."""
 
-NO_MATCH: Final = "ERR syntax error, MAXLEN and MINID options at the same time are not compatible"
+INCOMPATIBLE: Final = "ERR syntax error, MAXLEN and MINID options at the same time are not compatible"
 
 
 # -- arguments of XADD and XTRIM
@@ -29,10 +29,27 @@ class Trimming(NamedTuple):
     """The options that XADD and XTRIM share, and where they end."""
 
     cut: Cut | None
+    limit: int | None
     make: bool
     """Not NOMKSTREAM."""
     place: int
     """Of the first argument that is no option."""
+
+    def limited(self) -> Cut | None:
+        """What to trim, its limit included. Raises CommandError when the two do not fit."""
+        cut, limit = self.cut, self.limit
+        if limit and cut is None:
+            raise CommandError(
+                "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy"
+            )
+        if limit is not None and (cut is None or not cut.roughly):
+            raise CommandError("ERR syntax error, LIMIT cannot be used without the special ~ option")
+        if cut is None or not cut.roughly:
+            return cut
+        return cut._replace(limit=ROUGH_LIMIT if limit is None else limit)
+
+
+NO_OPTIONS: Final = Trimming(None, None, True, 2)
 
 
 def _parse_trimming(args: Args, *, adding: bool) -> Trimming:
@@ -43,7 +60,7 @@ def _parse_trimming(args: Args, *, adding: bool) -> Trimming:
         word, more = args[place].upper(), place + 1 < len(args)
         if word in (b"MAXLEN", b"MINID") and more:
             if cut is not None:
-                raise CommandError(NO_MATCH)
+                raise CommandError(INCOMPATIBLE)
             cut, place = _parse_cut(args, place)
         elif word == b"LIMIT" and more:
             limit = integer(args[place + 1])
@@ -57,7 +74,7 @@ def _parse_trimming(args: Args, *, adding: bool) -> Trimming:
             break
         else:
             raise SyntaxFault
-    return Trimming(_limited(cut, limit), make, place)
+    return Trimming(cut, limit, make, place)
 
 
 def _parse_cut(args: Args, place: int) -> tuple[Cut, int]:
@@ -72,16 +89,6 @@ def _parse_cut(args: Args, place: int) -> tuple[Cut, int]:
     if most < 0:
         raise CommandError("ERR The MAXLEN argument must be >= 0.")
     return Cut(most, 0, roughly), place + 1
-
-
-def _limited(cut: Cut | None, limit: int | None) -> Cut | None:
-    if limit and cut is None:
-        raise CommandError("ERR syntax error, LIMIT cannot be used without specifying a trimming strategy")
-    if limit is not None and (cut is None or not cut.roughly):
-        raise CommandError("ERR syntax error, LIMIT cannot be used without the special ~ option")
-    if cut is None or not cut.roughly:
-        return cut
-    return cut._replace(limit=ROUGH_LIMIT if limit is None else limit)
 
 
 # -- XADD
@@ -100,12 +107,11 @@ class Addition(NamedTuple):
 
 def parse_xadd(args: Args) -> Addition:
     """[NOMKSTREAM] [MAXLEN | MINID [= | ~] threshold [LIMIT count]] * | id field value [field value ...]"""
-    cut, make, place = None, True, 2
-    if args[2] != b"*":
-        cut, make, place = _parse_trimming(args, adding=True)
-    pattern = None
+    options = NO_OPTIONS if args[2] == b"*" else _parse_trimming(args, adding=True)
+    place, pattern = options.place, None
     if place < len(args) and args[place] != b"*":
         pattern = parse_pattern(args[place])
+    cut = options.limited()
     place += 1
     if len(args) - place < 2 or (len(args) - place) % 2:
         raise CommandError("ERR wrong number of arguments for 'xadd' command")
@@ -113,7 +119,7 @@ def parse_xadd(args: Args) -> Addition:
         raise CommandError("ERR The ID specified in XADD must be greater than 0-0")
     if sum(map(len, args)) > ENTRY_MOST and sum(map(len, args[place:])) > ENTRY_MOST:
         raise CommandError("ERR Elements are too large to be stored")
-    return Addition(cut, make, pattern, place)
+    return Addition(cut, options.make, pattern, place)
 
 
 @command(
@@ -189,7 +195,7 @@ def xdel(db: Database, args: Args, now_ms: int) -> Reply:
 
 def parse_xtrim(args: Args) -> Cut:
     """MAXLEN | MINID [= | ~] threshold [LIMIT count]"""
-    cut = _parse_trimming(args, adding=False).cut
+    cut = _parse_trimming(args, adding=False).limited()
     if cut is None:
         raise CommandError("ERR syntax error, XTRIM must be called with a trimming strategy")
     return cut

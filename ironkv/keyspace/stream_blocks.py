@@ -92,7 +92,10 @@ class Block:
         return len(self.packed)
 
     def copy(self) -> Self:
-        return self.from_parts(*self.parts())
+        new = self.__class__(self.key, self.fields)
+        new.top, new.taken, new.size = self.top, self.taken, self.size
+        new.ms, new.sequences, new.packed = self.ms[:], self.sequences[:], self.packed[:]
+        return new
 
     def parts(self) -> tuple[Any, ...]:
         """All of it, in numbers of 64 bits, bytes and lists of these."""
@@ -103,9 +106,8 @@ class Block:
     @classmethod
     def from_parts(cls, *parts: Any) -> Self:
         key_ms, key_sequence, top_ms, top_sequence, taken, size, fields, ms, sequences, packed = parts
-        new = cls.__new__(cls)
-        new.key, new.top = id_of(key_ms, key_sequence), id_of(top_ms, top_sequence)
-        new.taken, new.size, new.fields = taken, size, fields
+        new = cls(id_of(key_ms, key_sequence), fields)
+        new.top, new.taken, new.size = id_of(top_ms, top_sequence), taken, size
         new.ms, new.sequences, new.packed = array("Q", ms), array("Q", sequences), packed
         return new
 

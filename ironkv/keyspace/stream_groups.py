@@ -7,7 +7,8 @@ Always true between two commands
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, TypeAlias
 
 from sortedcontainers import SortedDict, SortedList
 
@@ -17,6 +18,10 @@ UNKNOWN: Final = -1
 """Instead of the number of entries that a group has read."""
 NEVER: Final = -1
 """Instead of a time in milliseconds."""
+
+
+Held: TypeAlias = tuple[Id, bytes, int, int]
+"""A pending id: of which consumer, when it was delivered in milliseconds, how often."""
 
 
 class Consumer:
@@ -88,6 +93,22 @@ class Group:
         consumer.ids.add(id_)
         return pending
 
+    def hold_all(self, held: Iterable[Held]) -> None:
+        """Let all these ids be pending, of a group for which none is."""
+        by_name: dict[bytes, list[Id]] = {name: [] for name in self.consumers}
+        pending: dict[Id, Pending] = {}
+        for id_, name, delivered_ms, deliveries in held:
+            pending[id_] = Pending(self.consumers[name], delivered_ms, deliveries)
+            by_name[name].append(id_)
+        self.pending.update(pending)
+        for name, ids in by_name.items():
+            self.consumers[name].ids.update(ids)
+
+    def all_held(self) -> Iterator[Held]:
+        """What is pending, in order of the ids."""
+        for id_, each in self.pending.items():
+            yield id_, each.consumer.name, each.delivered_ms, each.deliveries
+
     def hand_over(self, id_: Id, pending: Pending, consumer: Consumer) -> None:
         """Let a pending id be another consumer's."""
         if pending.consumer is not consumer:
@@ -106,11 +127,6 @@ class Group:
     def copy(self) -> Group:
         new = Group(self.last_id, self.entries_read)
         for name, consumer in self.consumers.items():
-            twin = new.add_consumer(name, consumer.seen_ms)
-            twin.active_ms = consumer.active_ms
-            twin.ids.update(consumer.ids)
-        new.pending.update(
-            (id_, Pending(new.consumers[each.consumer.name], each.delivered_ms, each.deliveries))
-            for id_, each in self.pending.items()
-        )
+            new.add_consumer(name, consumer.seen_ms).active_ms = consumer.active_ms
+        new.hold_all(self.all_held())
         return new

@@ -11,12 +11,13 @@ Always true between two commands
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Self
+from itertools import islice
+from typing import ClassVar, Self
 
 from msgpack import packb, unpackb
 
 from ironkv.keyspace.stream_blocks import HALF_MOST, Block, Cut, Entries, Id, id_of, signed
-from ironkv.keyspace.stream_groups import UNKNOWN, Group
+from ironkv.keyspace.stream_groups import UNKNOWN, Group, Held
 
 _BLOCK, _GROUP, _CONSUMER, _PENDING = range(4)
 
@@ -134,11 +135,21 @@ class Stream:
         head, *rest = map(unpackb, items)
         new.last_id, new.max_deleted, new.added = id_of(*head[:2]), id_of(*head[2:4]), head[4]
         blocks: list[Block] = []
+        pending: dict[bytes, list[Held]] = {}
         for kind, *parts in rest:
             if kind == _BLOCK:
                 blocks.append(Block.from_parts(*parts))
+            elif kind == _GROUP:
+                name, ms, sequence, entries_read = parts
+                new.groups[name] = Group(id_of(ms, sequence), entries_read)
+            elif kind == _CONSUMER:
+                name, consumer, seen_ms, active_ms = parts
+                new.groups[name].add_consumer(consumer, seen_ms).active_ms = active_ms
             else:
-                _restore(new.groups, kind, parts)
+                name, held = parts
+                pending.setdefault(name, []).extend((id_of(*each[:2]), *each[2:]) for each in held)
+        for name, all_held in pending.items():
+            new.groups[name].hold_all(all_held)
         new.entries = Entries.of_blocks(blocks)
         return new
 
@@ -153,23 +164,6 @@ def _pieces_of(name: bytes, group: Group, most: int) -> Iterator[list[bytes]]:
         packb([_GROUP, name, *_halves(group.last_id), group.entries_read]),
         *(packb([_CONSUMER, name, each.name, each.seen_ms, each.active_ms]) for each in consumers),
     ]
-    pending = list(group.pending.items())
-    for at in range(0, len(pending), most):
-        part = [
-            [*_halves(id_), each.consumer.name, each.delivered_ms, each.deliveries]
-            for id_, each in pending[at : at + most]
-        ]
+    held = group.all_held()
+    while part := [[*_halves(id_), *rest] for id_, *rest in islice(held, most)]:
         yield [packb([_PENDING, name, part])]
-
-
-def _restore(groups: dict[bytes, Group], kind: int, parts: list[Any]) -> None:
-    name, *rest = parts
-    if kind == _GROUP:
-        groups[name] = Group(id_of(*rest[:2]), rest[2])
-        return
-    group = groups[name]
-    if kind == _CONSUMER:
-        group.add_consumer(rest[0], rest[1]).active_ms = rest[2]
-        return
-    for ms, sequence, consumer, delivered_ms, deliveries in rest[0]:
-        group.hold(id_of(ms, sequence), group.consumers[consumer], delivered_ms, deliveries)
