@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ironkv.tools.bench import connections, failover, plot, replay, throughput
+from ironkv.tools.bench import connections, failover, plot, replay, storage, throughput
 from ironkv.tools.bench.machine import IN_MEMORY, describe, disk_directory, filesystem
 from ironkv.tools.bench.report import Report
 
-SECTIONS = ("throughput", "failover", "replay", "connections")
+SECTIONS = ("throughput", "failover", "replay", "connections", "storage")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -56,6 +56,9 @@ def _measure(section: str, report: Report, parent: Path, say: Callable[[str], No
             report.replay = replay.measure(parent, 100_000 if quick else 1_000_000, say)
         case "connections":
             report.connections = connections.measure(parent, [1_000] if quick else [1_000, 10_000], say)
+        case "storage":
+            size, overwrites = (100_000, 300_000) if quick else (1_000_000, 10_000_000)
+            report.storage = storage.measure(parent, size, overwrites, say)
 
 
 def _narrator() -> Callable[[str], None]:

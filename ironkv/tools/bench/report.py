@@ -13,30 +13,9 @@ from ironkv.tools.bench.failover import Pauses
 from ironkv.tools.bench.machine import Machine
 from ironkv.tools.bench.partners import IRONKV, REDIS_ALWAYS, REDIS_MEMORY, TITLES
 from ironkv.tools.bench.replay import Replay
+from ironkv.tools.bench.storage import Storage
+from ironkv.tools.bench.targets import Target
 from ironkv.tools.bench.throughput import Cell, Workload
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A figure that is promised: it must reach `at_least`, and would like to reach `aim`."""
-
-    name: str
-    at_least: float
-    aim: float
-    unit: str = ""
-    smaller_is_better: bool = False
-
-    def mark(self, figure: float) -> str:
-        if self._reaches(figure, self.aim):
-            return "✅ aim"
-        return "☑️ at least" if self._reaches(figure, self.at_least) else "❌ missed"
-
-    def is_met(self, figure: float) -> bool:
-        return self._reaches(figure, self.at_least)
-
-    def _reaches(self, figure: float, wanted: float) -> bool:
-        return figure <= wanted if self.smaller_is_better else figure >= wanted
-
 
 # What redis-benchmark finds: against which partner, with which workload.
 RATIOS: tuple[tuple[Target, str, Workload], ...] = (
@@ -83,6 +62,7 @@ class Report:
     failover: Pauses | None = None
     replay: Replay | None = None
     connections: list[Crowd] = field(default_factory=list)
+    storage: Storage | None = None
 
     def figures(self) -> list[tuple[Target, float]]:
         """Every target that this run can speak about, with its figure."""
@@ -99,6 +79,8 @@ class Report:
             found.append((Target(named, REPLAYED.at_least, REPLAYED.aim, " s", True), self.replay.one_node_s))
         if self.connections:
             found.append((CONNECTED, max((c.asked for c in self.connections if c.is_clean), default=0)))
+        if self.storage is not None:
+            found += self.storage.figures
         return found
 
     def is_met(self) -> bool:
@@ -121,6 +103,8 @@ class Report:
             parts += ["", *_replay_table(self.replay)]
         if self.connections:
             parts += ["", *_connections_table(self.connections)]
+        if self.storage is not None:
+            parts += ["", *table(["storage", "found"], self.storage.told)]
         rows = [
             [t.name, _figure(f, t.unit), _bound(t, t.at_least), _bound(t, t.aim), t.mark(f)]
             for t, f in self.figures()
@@ -149,6 +133,7 @@ class Report:
             "failover_s": asdict(self.failover) if self.failover else None,
             "replay": asdict(self.replay) if self.replay else None,
             "connections": [asdict(crowd) for crowd in self.connections],
+            "storage": dict(self.storage.told) if self.storage else None,
             "targets": [
                 {"name": t.name, "measured": f, "at_least": t.at_least, "aim": t.aim, "met": t.is_met(f)}
                 for t, f in self.figures()
