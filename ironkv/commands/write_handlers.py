@@ -14,6 +14,7 @@ from ironkv.commands import (  # noqa: F401
     counters,
     expiration,
     hashes,
+    hyperloglog,
     information,
     introspection,
     keys,

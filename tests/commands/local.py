@@ -10,6 +10,7 @@ from ironkv.commands import (  # noqa: F401  (importing fills the table)
     counters,
     expiration,
     hashes,
+    hyperloglog,
     keys,
     lcs,
     list_elements,
