@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from itertools import chain
-from random import Random
-from typing import Final
 
 from ironkv.commands import long_double
 from ironkv.commands.arguments import (
@@ -22,9 +20,6 @@ from ironkv.errors import CommandError, NotInteger, SyntaxFault, WrongType
 from ironkv.keyspace.hashes import Hash
 from ironkv.keyspace.keyspace import Database
 from ironkv.resp.replies import OK, Pairs, Reply
-
-_chance: Final = Random()
-"""For HRANDFIELD, a read: what one node answers need not be what another would have."""
 
 
 def _find(db: Database, key: bytes) -> Hash | None:
@@ -372,7 +367,7 @@ def hrandfield(db: Database, args: Args, now_ms: int) -> Reply:
     """HRANDFIELD key [count [WITHVALUES]]: of a negative count, some perhaps more than once."""
     if len(args) == 2:
         hash_ = _find(db, args[1])
-        return None if hash_ is None else next(hash_.random_pairs(1, _chance))[0]
+        return None if hash_ is None else next(hash_.random_pairs(1, db.keyspace.choice))[0]
     count = random_count(args[2])
     if len(args) > 4 or (len(args) == 4 and args[3].upper() != b"WITHVALUES"):
         raise SyntaxFault
@@ -382,7 +377,8 @@ def hrandfield(db: Database, args: Args, now_ms: int) -> Reply:
     if hash_ is None:
         return []
     check_random_count(count)
-    pairs = hash_.distinct_pairs(count, _chance) if count >= 0 else hash_.random_pairs(-count, _chance)
+    choice = db.keyspace.choice
+    pairs = hash_.distinct_pairs(count, choice) if count >= 0 else hash_.random_pairs(-count, choice)
     return Pairs(pairs) if len(args) == 4 else [field for field, _ in pairs]
 
 

@@ -5,7 +5,6 @@ Times to die are in `expiration`, KEYS and SCAN in `scanning`, OBJECT in `object
 
 from __future__ import annotations
 
-from random import Random
 from typing import Final, NamedTuple
 
 from ironkv.commands.arguments import database_index, int32
@@ -21,9 +20,6 @@ TWO_KEYS: Final = (1, 2, 1)
 _TYPE_REPLIES: Final = {
     name: Status(name) for name in (b"none", b"string", b"list", b"set", b"zset", b"hash", b"stream")
 }
-
-_chance: Final = Random()
-"""For RANDOMKEY, a read: what one node answers need not be what another would have."""
 
 
 # -- there or not
@@ -129,7 +125,7 @@ def type_(db: Database, args: Args, now_ms: int) -> Reply:
 )
 def randomkey(db: Database, args: Args, now_ms: int) -> Reply:
     """RANDOMKEY"""
-    return db.random_key(_chance)
+    return db.random_key(db.keyspace.choice)
 
 
 # -- to another name or database

@@ -1,4 +1,4 @@
-"""EVAL and its kin: scripts in Lua. What a script may do is in `script_calls`, how it is run in `ironkv.scripting`.
+"""EVAL and its kin: scripts in Lua. What one may call is in `script_calls`, how it is run in `scripting`.
 
 Scripts run where writes do, at apply on every replica; those that promise not to write are reads. The cache
 of scripts is part of the state: EVALSHA finds a script on every replica or on none.
@@ -118,6 +118,15 @@ def _run(db: Database, script: Script, args: Args, now_ms: int, read_only: bool)
     return _interpreter.run(script.sha, script.source, keys, argv, calls)
 
 
+def _run_as_write(db: Database, script: Script, args: Args, now_ms: int) -> Reply:
+    keyspace = db.keyspace
+    of_reads, keyspace.choice = keyspace.choice, keyspace.chance
+    try:
+        return _run(db, script, args, now_ms, False)
+    finally:
+        keyspace.choice = of_reads
+
+
 def _cached(db: Database, sha: bytes) -> Script:
     text = db.keyspace.scripts.get(sha.lower()) if len(sha) == SHA_SIZE else None
     if text is None:
@@ -142,7 +151,7 @@ def eval_(db: Database, args: Args, now_ms: int) -> Reply:
     parse_numkeys(args)
     script = _compiled(args[1])
     db.keyspace.scripts.setdefault(script.sha, args[1])
-    return _run(db, script, args, now_ms, False)
+    return _run_as_write(db, script, args, now_ms)
 
 
 @command(
@@ -159,7 +168,7 @@ def eval_(db: Database, args: Args, now_ms: int) -> Reply:
 )
 def evalsha(db: Database, args: Args, now_ms: int) -> Reply:
     """EVALSHA sha1 numkeys [key ...] [arg ...]"""
-    return _run(db, _cached(db, args[1]), args, now_ms, False)
+    return _run_as_write(db, _cached(db, args[1]), args, now_ms)
 
 
 @command(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from random import Random
-from typing import Final
-
 from ironkv.commands.arguments import (
     INT64_MAX,
     check_random_count,
@@ -19,9 +16,6 @@ from ironkv.errors import SyntaxFault, WrongType
 from ironkv.keyspace.keyspace import Database
 from ironkv.keyspace.sets import Set
 from ironkv.resp.replies import Members, Reply
-
-_chance: Final = Random()
-"""For SRANDMEMBER, a read: what one node answers need not be what another would have."""
 
 
 def find_set(db: Database, key: bytes) -> Set | None:
@@ -243,13 +237,14 @@ def srandmember(db: Database, args: Args, now_ms: int) -> Reply:
         raise SyntaxFault
     if len(args) == 2:
         set_ = find_set(db, args[1])
-        return None if set_ is None else next(set_.random_members(1, _chance))
+        return None if set_ is None else next(set_.random_members(1, db.keyspace.choice))
     count = random_count(args[2])
     set_ = find_set(db, args[1])
     if set_ is None:
         return []
     check_random_count(count)
-    return list(set_.distinct_members(count, _chance) if count >= 0 else set_.random_members(-count, _chance))
+    choice = db.keyspace.choice
+    return list(set_.distinct_members(count, choice) if count >= 0 else set_.random_members(-count, choice))
 
 
 @command(

@@ -5,7 +5,6 @@ Ranges are in `zset_ranges`, ZUNION and its kin in `zset_algebra`.
 
 from __future__ import annotations
 
-from random import Random
 from typing import Final, NamedTuple
 
 from ironkv.commands.arguments import INT64_MAX, check_random_count, cursor, random_count, real
@@ -19,9 +18,6 @@ from ironkv.keyspace.zsets import SortedSet
 from ironkv.resp.replies import NULL_ARRAY, Pairs, Reply, format_float
 
 NOT_A_NUMBER: Final = "ERR resulting score is not a number (NaN)"
-
-_chance: Final = Random()
-"""For ZRANDMEMBER, a read: what one node answers need not be what another would have."""
 
 
 def zset_at(db: Database, key: bytes) -> SortedSet | None:
@@ -429,13 +425,14 @@ def zrandmember(db: Database, args: Args, now_ms: int) -> Reply:
     """ZRANDMEMBER key [count [WITHSCORES]]"""
     if len(args) == 2:
         zset = zset_at(db, args[1])
-        return None if zset is None else next(iter(zset.random_members(1, _chance)))[0]
+        return None if zset is None else next(iter(zset.random_members(1, db.keyspace.choice)))[0]
     count, with_scores = parse_zrandmember(args)
     zset = zset_at(db, args[1])
     if zset is None:
         return []
     check_random_count(count)
-    chosen = zset.random_members(-count, _chance) if count < 0 else zset.distinct_members(count, _chance)
+    choice = db.keyspace.choice
+    chosen = zset.random_members(-count, choice) if count < 0 else zset.distinct_members(count, choice)
     return Pairs(chosen) if with_scores else [member for member, _ in chosen]
 
 

@@ -292,6 +292,7 @@ class Keyspace:
         "_chance",
         "_chance_of",
         "_databases",
+        "choice",
         "entry",
         "expired",
         "imager",
@@ -312,6 +313,9 @@ class Keyspace:
         self._chance = random.Random(0)
         self._chance_of = 0
         """The entry that `_chance` was made for."""
+        self.choice = random.Random()
+        """What reads decide by: what one node answers a client need not be what another would have. While a
+        script runs as a write it is `chance`."""
         self.expired = 0
         """Keys freed by `purge` since this process started (a statistic, not state)."""
         self.swept_out: list[list[Any]] = []

@@ -2,9 +2,9 @@
 
 What a script may use of memory is decided in two steps, since how much a state already holds depends on what
 ran in it before, and an outcome must not. A run in the warm state has `WARM_BYTES`. One that needs more
-is stopped and run again in a fresh state with `FRESH_BYTES`, where the commands that the first run has carried
-out already are not called again: their replies are those it got. A fresh state is the same everywhere, and so
-is the point at which its memory ends.
+is stopped and run again in a fresh state with `FRESH_BYTES`, where the commands that the first run has
+carried out already are not called again: their replies are those it got. A fresh state is the same on every
+replica, and so is the point at which its memory ends.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Exhausted(Exception):
 class Calls:
     """A run's commands, with their replies for the case that it must be run again."""
 
-    def __init__(self, caller: Caller, known: list[Any]) -> None:
+    def __init__(self, caller: Caller, known: list[tuple[Reply, int]]) -> None:
         self._caller = caller
         self._known = known
         self._next = 0
@@ -120,7 +120,9 @@ class State:
         self._functions: dict[bytes, Any] = {}
         host = self._lua.table_from(self._host())
         libraries = [self._file(name) for name in LIBRARIES]
-        self._run, self._run_short, self._load, self._collect = self._file("sandbox")(host, STEPS, HOOK_STEPS, *libraries)
+        self._run, self._run_short, self._load, self._collect = self._file("sandbox")(
+            host, STEPS, HOOK_STEPS, *libraries
+        )
         self._settled = self._lua.get_memory_used(total=True)
 
     def _file(self, name: str) -> Any:
@@ -140,9 +142,10 @@ class State:
             self._functions[sha] = function
         return function
 
-    def run(self, function: Any, sha: bytes, keys: list[bytes], argv: list[bytes], calls: Calls) -> Reply:
-        """The script's reply; an error reply is returned, too. Raises OutOfMemory, and whatever a command
-        raised that is no reply."""
+    def run(self, sha: bytes, source: bytes, keys: list[bytes], argv: list[bytes], calls: Calls) -> Reply:
+        """The script's reply; an error reply is returned, too. Raises CommandError when it does not compile,
+        OutOfMemory, Exhausted, and whatever a command raised that is no reply."""
+        function = self.function(sha, source)
         outer, self._calls = self._calls, calls
         try:
             if len(keys) + len(argv) <= SHORT:
@@ -210,16 +213,23 @@ class State:
                 raise Exhausted
             if reply is OK:
                 return _OK
-            if type(reply) is not int and self._lua.get_memory_used(total=True) + room_for(reply) > self._most:
-                raise OutOfMemory
+            if type(reply) is not int:
+                self._see_room_for(reply)
             return self._to_lua(reply, proto)
         except BaseException as problem:
             calls.problem = problem
             return _ABORTED
 
-    def _known(self, name: bytes | float, subcommand: bytes | float) -> bool:
+    def _see_room_for(self, reply: Reply) -> None:
+        """Raises OutOfMemory. Lua cannot refuse memory inside lupa: the process would be aborted."""
+        if self._lua.get_memory_used(total=True) + room_for(reply) > self._most:
+            raise OutOfMemory
+
+    def _known(self, *words: bytes | float) -> bool:
+        """Whether there is a command of that name and subcommand."""
         calls = self._calls
-        return calls is not None and calls.knows(*(_number(w) if type(w) is not bytes else w for w in (name, subcommand)))
+        name, subcommand = (word if type(word) is bytes else _number(word) for word in words)
+        return calls is not None and calls.knows(name, subcommand)
 
 
 def _no_attribute(obj: object, name: object, is_setting: bool) -> object:
@@ -251,28 +261,21 @@ class Interpreter:
 
     def run(self, sha: bytes, source: bytes, keys: list[bytes], argv: list[bytes], caller: Caller) -> Reply:
         """The script's reply. Raises CommandError, and what `caller` raises besides."""
-        state, known = self._state(), []
+        known: list[tuple[Reply, int]] = []
+        state = self._state()
         try:
-            return _run(state, sha, source, keys, argv, Calls(caller, known))
+            try:
+                return state.run(sha, source, keys, argv, Calls(caller, known))
+            except OutOfMemory:
+                self._warm = None  # much of it is garbage, and what it holds is quickly made again
+            return State(FRESH_BYTES).run(sha, source, keys, argv, Calls(caller, known))
         except OutOfMemory:
-            self._warm = None  # much of it is garbage, and what it holds is quickly made again
-        try:
-            return _run(State(FRESH_BYTES), sha, source, keys, argv, Calls(caller, known))
-        except OutOfMemory:
-            raise CommandError(
-                f"ERR script used more than {FRESH_BYTES >> 20} MB of memory script: {sha.decode()}"
-            ) from None
+            problem = f"used more than {FRESH_BYTES >> 20} MB of memory"
+        except Exhausted:
+            problem = f"executed more than {STEPS} instructions or {COMMANDS} commands"
+        raise CommandError(f"ERR script {problem} script: {sha.decode()}")
 
     def _state(self) -> State:
         if self._warm is None:
             self._warm = State(WARM_BYTES)
         return self._warm
-
-
-def _run(state: State, sha: bytes, source: bytes, keys: list[bytes], argv: list[bytes], calls: Calls) -> Reply:
-    try:
-        return state.run(state.function(sha, source), sha, keys, argv, calls)
-    except Exhausted:
-        raise CommandError(
-            f"ERR script executed more than {STEPS} instructions or {COMMANDS} commands script: {sha.decode()}"
-        ) from None
