@@ -2,6 +2,10 @@
 
     msgpack([1, stamp_ms, [item, …]])      item = [name, arg, …]   a write, its name in upper case
                                                   | int            the database for what follows
+                                                  | ["EXEC", doom_ms, [item, …]]   a transaction
+
+Of a transaction all is done or, when the stamp is at or after `doom_ms` (0: never), nothing. It begins with
+the database that it stands behind; a database that is chosen in it is chosen for it alone.
 
 The first items use database 0. A batch without items is a tick: it only moves the state's time.
 The leading number is the format's version.
@@ -9,14 +13,14 @@ The leading number is the format's version.
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgpack
 
 from ironkv.errors import Fault
 
 VERSION: Final = 1
-Item: TypeAlias = list[bytes] | int
+Item: TypeAlias = list[Any] | int
 
 _pack = msgpack.Packer(autoreset=True).pack
 _SIZE_MAX: Final = 2**31 - 1

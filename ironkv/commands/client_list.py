@@ -88,7 +88,8 @@ def _line(session: Session, now: float) -> bytes:
         f"id={session.id} addr={session.address} laddr={session.local_address} fd={session.fd} "
         f"name={_text(session.name)} age={int(now - session.created)} "
         f"idle={max(0, int(now - session.last_active))} flags={_flags(session)} db={session.db_index} "
-        f"sub=0 psub=0 ssub=0 multi=-1 qbuf={received} qbuf-free=0 argv-mem=0 multi-mem=0 "
+        f"sub=0 psub=0 ssub=0 multi={session.queued} watch={session.watched} qbuf={received} qbuf-free=0 "
+        f"argv-mem=0 multi-mem={session.queued_bytes} "
         f"obl={unsent} oll=0 omem=0 tot-mem={received + unsent} events=r cmd={session.last_command} "
         f"user={USER.decode()} redir=-1 resp={session.proto} lib-name={_text(session.lib_name)} "
         f"lib-ver={_text(session.lib_version)}\n"
@@ -100,6 +101,8 @@ def _flags(session: Session) -> str:
     letters = (
         ("b", session.blocked),
         ("c", session.closing),
+        ("x", session.queued >= 0),
+        ("d", session.touched),
         ("r", session.readonly),
         ("e", session.no_evict),
         ("T", session.no_touch),

@@ -65,6 +65,34 @@ class Session(Protocol):
     def kill(self) -> None:
         """Close at once, dropping what is not sent yet."""
 
+    def begin(self) -> None:
+        """Queue what comes, until EXEC or DISCARD."""
+
+    def discard(self) -> None:
+        """Forget what is queued and what is watched."""
+
+    @property
+    def queued(self) -> int:
+        """Requests queued since MULTI; -1 outside of a transaction."""
+
+    @property
+    def queued_bytes(self) -> int:
+        """About what they take."""
+
+    def watch(self, keys: list[bytes]) -> None:
+        """Let EXEC do nothing if one of these keys is touched before. Raises NotAvailable."""
+
+    def unwatch(self) -> None:
+        """Forget what is watched."""
+
+    @property
+    def watched(self) -> int:
+        """How many keys."""
+
+    @property
+    def touched(self) -> bool:
+        """Whether one of them was touched."""
+
     def buffer_sizes(self) -> tuple[int, int]:
         """Bytes (received but not parsed yet, waiting to be sent)."""
 

@@ -156,7 +156,10 @@ class Command:
         return frozenset(found - {name[1:] for name in self.categories if name[0] == "-"})
 
     def wrong_arity(self) -> CommandError:
-        return CommandError(f"ERR wrong number of arguments for '{self.lower_name}' command")
+        complaint = f"wrong number of arguments for '{self.lower_name}' command"
+        if self.name == "EXEC":
+            return CommandError(f"EXECABORT Transaction discarded because of: {complaint}")
+        return CommandError(f"ERR {complaint}")
 
     def key_args(self, args: Args) -> Sequence[bytes]:
         """The keys among `args`."""

@@ -33,6 +33,7 @@ from ironkv.commands import (  # noqa: F401
     stream_reads,
     streams,
     strings,
+    transactions,
     waiting,
     zset_algebra,
     zset_ranges,

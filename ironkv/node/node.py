@@ -391,6 +391,7 @@ class Node:
     def role_changed(self) -> None:
         core = self._driver.core
         self.leading = self._driver.leading
+        self._dispatch.leads_in(core.term if self.leading else 0)
         if self._waits:
             self._check_waits()
         log.info(
@@ -415,6 +416,13 @@ class Node:
             self.keyspace.now_ms = self.keyspace.stamp_ms
             return True
         return False
+
+    def is_current(self) -> bool:
+        now = clock.boot_ms()
+        if now >= self._driver.readable_until:
+            return False
+        self._set_read_time(now)
+        return True
 
     def set_read_time(self) -> None:
         self._set_read_time(clock.boot_ms())

@@ -24,10 +24,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from ironkv import batch as codec
-from ironkv.commands.table import Args
+from ironkv.commands.table import Args, find
 from ironkv.errors import NotAvailable, OutcomeUnknown, ReplyError
 from ironkv.machine import Machine
 from ironkv.raft.config import Overloaded
@@ -39,6 +39,8 @@ UNKNOWN: Final = "UNKNOWN leadership moved while this write was in flight: it ma
 
 
 ENTRY_COMMANDS: Final = 4_096
+LOOK_AT_MOST: Final = 2_000
+"""Commands among which one that touches a watched key is looked for; of more it is assumed."""
 ENTRY_BYTES: Final = 1 << 20
 """A batch this large is closed and the next one begun: an entry must not stall the loops it is applied in."""
 
@@ -51,6 +53,7 @@ class Batch:
         "counts",
         "database",
         "deadline",
+        "decision",
         "index",
         "owners",
         "program",
@@ -76,6 +79,8 @@ class Batch:
         """Orphaned: when to give up waiting for the log's word (steady ms)."""
         self.replies: list[Reply] | None = None
         """Set once its fate is known."""
+        self.decision: Decision | None = None
+        """Of the first item: it may not be proposed until all is applied that comes before it."""
 
     def owe(self, owner: Owner, count: int) -> None:
         """The next `count` replies belong to `owner`."""
@@ -91,7 +96,21 @@ class Batch:
         """What goes into the entry."""
         if not self.rides:
             return self.program
-        return [item for item in self.program if type(item) is not Ride]
+        return [_logged(item) for item in self.program if type(item) is not Ride]
+
+
+def _logged(item: Any) -> codec.Item:
+    """Without what is only answered, not done."""
+    if type(item) is list and item[0] == b"EXEC":
+        return [item[0], item[1], [each for each in item[2] if type(each) in (list, int)]]
+    return item  # type: ignore[no-any-return]
+
+
+class Decision(Protocol):
+    """Whether a transaction is to happen."""
+
+    def refusal(self) -> Reply | None:
+        """The reply if it is not; asked once, when all is applied that comes before it."""
 
 
 class Proposals:
@@ -123,6 +142,22 @@ class Proposals:
             batch.database = database
         batch.program += requests
         batch.owe(owner, len(requests))
+
+    def transact(self, owner: Owner, item: list[Any], database: int, decision: Decision | None) -> None:
+        """Add an EXEC. With a decision it is the first of its batch, and nothing overtakes it."""
+        if decision is not None and self.gathering.program:
+            self._full.append(self.gathering)
+            self.gathering = Batch()
+        self.write(owner, [item], database)
+        self.gathering.rides += 1
+        self.gathering.decision = decision
+
+    def may_touch(self, keys: set[bytes]) -> bool:
+        """Whether something gathered or in flight may change one of these keys, in whatever database."""
+        batches = [batch for batch in (*self._queue, *self._full, self.gathering) if batch.replies is None]
+        if sum(len(batch.program) for batch in batches) > LOOK_AT_MOST:
+            return True
+        return any(_may_touch(item, keys) for batch in batches for item in batch.program)
 
     def weigh(self, owner: Owner, size: int) -> None:
         """Count request bytes towards the newest batch of `owner`, which it has just added to."""
@@ -164,6 +199,17 @@ class Proposals:
         return bool(self._full)
 
     @property
+    def may_decide(self) -> bool:
+        """Whether a decision can be made now, so that what waits for it can be proposed."""
+        return bool(self.decisive) and not self._queue
+
+    @property
+    def decisive(self) -> Batch | None:
+        """The batch to be proposed next, if a decision must be made first."""
+        following = self._full[0] if self._full else self.gathering
+        return following if following.decision is not None else None
+
+    @property
     def idle(self) -> bool:
         """Nothing gathered, nothing in flight."""
         return not (self.waiting or self._queue)
@@ -174,6 +220,11 @@ class Proposals:
         """Turn what was gathered into entries; what the log refuses is answered at once."""
         batches = self._take()
         for place, batch in enumerate(batches):
+            if batch.decision is not None:
+                if self._queue:
+                    self._full = batches[place:]
+                    return
+                _decide(batch)
             batch.stamp_ms = stamp_ms
             try:
                 entry = propose(codec.encode(stamp_ms, batch.logged()))
@@ -237,6 +288,8 @@ class Proposals:
 
     def _fail(self, batch: Batch, error: ReplyError) -> None:
         """Settle a batch that was not applied; rides are asked what they say to that."""
+        if batch.decision is not None:
+            _decide(batch)
         batch.replies = [
             self._ride(item, False) if type(item) is Ride else error
             for item in batch.program
@@ -273,3 +326,26 @@ class Proposals:
                 if batch.replies is None and batch.deadline <= now:
                     self._fail(batch, OutcomeUnknown(UNKNOWN))
             self._hand_out()
+
+
+def _decide(batch: Batch) -> None:
+    """Put the reply in the place of a transaction that is not to happen."""
+    assert batch.decision is not None
+    refusal = batch.decision.refusal()
+    batch.decision = None
+    if refusal is not None:
+        place = next(place for place, item in enumerate(batch.program) if type(item) is list)
+        batch.program[place] = Ride(batch.owners[0], None, refusal)
+
+
+def _may_touch(item: Any, keys: set[bytes]) -> bool:
+    """Whether an item of a program may change one of these keys; a ride changes nothing."""
+    if type(item) is not list:
+        return False
+    if item[0] == b"EXEC":
+        return any(_may_touch(each, keys) for each in item[2])
+    row = find(item)
+    if row.group == "scripting" or ("movablekeys" in row.flags and row.find_keys is None):
+        return True
+    named = row.key_args(item)
+    return not named or not keys.isdisjoint(named)

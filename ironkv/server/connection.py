@@ -20,11 +20,13 @@ from ironkv.errors import ReplyError
 from ironkv.resp import replies
 from ironkv.resp.parser import Parser, Request
 from ironkv.resp.replies import Reply
+from ironkv.server.transactions import Queue
 
 if TYPE_CHECKING:
     from ironkv.commands.table import Command
     from ironkv.node.proposals import Batch
     from ironkv.server.dispatch import Dispatch
+    from ironkv.server.watching import Watch
 
 PENDING_MAX: Final = 20_000
 """Replies owed or requests waiting at which a connection's socket is no longer read."""
@@ -77,6 +79,9 @@ class Connection(asyncio.Protocol):
         self.last_row: Command | None = None
         self.replies = "on"
         self.no_evict = self.no_touch = self.readonly = False
+        self.transaction: Queue | None = None
+        """Between MULTI and EXEC."""
+        self.watching: Watch | None = None
 
     # -- asyncio.Protocol
 
@@ -274,7 +279,36 @@ class Connection(asyncio.Protocol):
         self.proto = 2
         self.replies = "on"
         self.no_evict = self.no_touch = self.readonly = False
+        self.discard()
         self.select(0)
+
+    def begin(self) -> None:
+        self.transaction = Queue()
+
+    def discard(self) -> None:
+        self.dispatch.transactions.discard(self)
+
+    @property
+    def queued(self) -> int:
+        return -1 if self.transaction is None else len(self.transaction.commands)
+
+    @property
+    def queued_bytes(self) -> int:
+        return 0 if self.transaction is None else self.transaction.bytes
+
+    def watch(self, keys: list[bytes]) -> None:
+        self.dispatch.transactions.watch(self, keys)
+
+    def unwatch(self) -> None:
+        self.dispatch.transactions.unwatch(self)
+
+    @property
+    def watched(self) -> int:
+        return 0 if self.watching is None else len(self.watching.keys)
+
+    @property
+    def touched(self) -> bool:
+        return self.watching is not None and self.watching.dirty
 
     def kill(self) -> None:
         self.closing = True

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ironkv.commands import write_handlers  # noqa: F401  (fills the table)
@@ -17,10 +16,13 @@ from ironkv.commands.later import Later
 from ironkv.commands.table import TABLE, Args, Command, Route, find
 from ironkv.errors import CommandError, NotAvailable, ReplyError
 from ironkv.keyspace.keyspace import Database, Due
+from ironkv.keyspace.listening import Listeners
 from ironkv.resp.parser import Request
 from ironkv.resp.replies import Reply
 from ironkv.server.connection import BACKLOG_BYTES, OUT_SLICE, PENDING_MAX, Connection
 from ironkv.server.rides import Ride
+from ironkv.server.transactions import RIDE_BEHIND, Transactions
+from ironkv.server.watching import Watches
 
 if TYPE_CHECKING:
     from ironkv.commands.session import NodeView
@@ -31,11 +33,8 @@ log = logging.getLogger(__name__)
 
 READ: Final = Route.READ
 WRITE: Final = Route.WRITE
-IN_ORDER: Final = frozenset({"HELLO", "RESET", "QUIT", "CLIENT|REPLY", "WAIT"})
+IN_ORDER: Final = frozenset({"HELLO", "RESET", "QUIT", "CLIENT|REPLY", "WAIT", "WATCH"})
 """They change how earlier replies would look, or look at them: they wait until those are given."""
-RIDE_BEHIND: Final = 256
-"""Owed replies behind which a read waits instead of riding: all rides of a batch are answered at once,
-whatever size their values have."""
 RUN_LEAST: Final = 4
 """Requests from which on it pays to see whether a chunk is all one command."""
 LOADING: Final = "LOADING Redis is loading the dataset in memory"
@@ -49,6 +48,9 @@ class Server(Protocol):
 
     def may_read(self, connection: Connection) -> bool:
         """Whether the state is current for this connection's reads, now."""
+
+    def is_current(self) -> bool:
+        """Whether the state is current for anybody."""
 
     def set_read_time(self) -> None:
         """Let reads see the cluster's present time."""
@@ -91,8 +93,14 @@ class Dispatch:
         self.dirty: list[Connection] = []
         self.connections: dict[int, Connection] = {}
         self.errors: Counter[str] = Counter()
+        self.listeners = Listeners(self.node.keyspace)
+        watches = Watches(self.node.keyspace, self.listeners)
+        self.node.keyspace.replacing = watches.replacing
+        self._watches = watches
+        self.transactions = Transactions(self, watches)
         self._held_back: set[Connection] = set()
         self._last_id = 0
+        self._term = 0
 
     # -- connections come and go
 
@@ -128,6 +136,13 @@ class Dispatch:
     def left(self, connection: Connection) -> None:
         self.connections.pop(connection.id, None)
         self._held_back.discard(connection)
+        self.transactions.discard(connection)
+
+    def leads_in(self, term: int) -> None:
+        """This node leads in a term, or not at all (0)."""
+        if self._term and term != self._term:
+            self._watches.give_up()
+        self._term = term
 
     def count_error(self, error: ReplyError) -> None:
         self.errors[str(error).partition(" ")[0]] += 1
@@ -170,6 +185,10 @@ class Dispatch:
         if server.loading:
             self._run_loading(connection, requests)
             return
+        if connection.transaction is not None:
+            self._run_transactions(connection, requests, readable)
+            return
+        granted = readable
         proposals = self.proposals
         keyspace = self.node.keyspace
         database = keyspace.database(connection.db_index)
@@ -182,7 +201,7 @@ class Dispatch:
                 try:
                     row = find(args)
                 except CommandError as error:
-                    self._say(connection, error)
+                    self.say(connection, error)
                     row = None
                     continue
             route = row.route
@@ -201,7 +220,8 @@ class Dispatch:
                 if not readable:
                     readable = server.may_read(connection)
                     if not readable:
-                        self._stall_for_read(connection, args, rest)
+                        _put_back(connection, args, *rest)
+                        self.stall_for_read(connection)
                         break
                 try:
                     connection.answer(row.handler(database, args, keyspace.now_ms))
@@ -211,7 +231,7 @@ class Dispatch:
                 except CommandError as error:
                     connection.answer(error)
                 except Due:
-                    self._read_due(connection, row, args)
+                    self.read_due(connection, row, args)
                 except Exception as error:
                     connection.answer(self._crashed(row, error))
             elif route is WRITE:
@@ -219,13 +239,40 @@ class Dispatch:
             elif connection.pending and row.name in IN_ORDER:
                 _put_back(connection, args, *rest)
                 break
+            elif row.name == "WATCH" and not (granted or not server.leading or server.is_current()):
+                _put_back(connection, args, *rest)
+                self.stall_for_read(connection)
+                break
             else:
-                self._answer_local(connection, row, args)
+                self.answer_local(connection, row, args)
+                if connection.queued >= 0:
+                    self._run_transactions(connection, list(rest), readable)
+                    return
                 if connection.stalled or connection.closing:
                     _put_back(connection, *rest)
                     break
                 database = keyspace.database(connection.db_index)
         connection.last_row = row
+
+    def _run_transactions(self, connection: Connection, requests: list[Request], readable: bool) -> None:
+        """Requests among which transactions begin and end."""
+        backlog = connection.backlog
+        behind = len(backlog)
+        rest = deque(requests)
+        while rest:
+            if connection.transaction is None:
+                self.run(connection, _up_to_multi(rest), readable)
+            elif self.transactions.take(connection, rest[0], readable):
+                rest.popleft()
+            else:
+                _put_back(connection, *rest)
+                return
+            waits = len(backlog) > behind or connection.stalled or connection.heavy > OUT_SLICE
+            if waits or connection.closing:
+                backlog.rotate(behind)
+                backlog.extend(rest)
+                backlog.rotate(-behind)
+                return
 
     def _run_alike(self, connection: Connection, database: Database, requests: list[Request]) -> bool:
         """Deal with a pipeline of one command in one go, if that is what it is."""
@@ -258,17 +305,17 @@ class Dispatch:
 
     def _write(self, connection: Connection, row: Command, args: Args) -> None:
         """Gather a write for the log."""
-        if not self.server.leading:
-            self._say(connection, self.server.not_leader())
+        if not self.server.leading and row.name != "EXEC":
+            self.say(connection, self.server.not_leader())
             return
         if row.check is not None and len(args) != row.plain_size:
             try:
                 row.check(args)
             except CommandError as error:
-                self._say(connection, error)
+                self.say(connection, error)
                 return
             except Exception as error:
-                self._say(connection, self._crashed(row, error))
+                self.say(connection, self._crashed(row, error))
                 return
         args[0] = row.wire_name
         self._propose(connection, [args])
@@ -279,14 +326,14 @@ class Dispatch:
             self.server.wake()
         proposals.write(connection, requests, connection.db_index)
 
-    def _say(self, connection: Connection, reply: Reply) -> None:
+    def say(self, connection: Connection, reply: Reply) -> None:
         """Answer what is known already: at once, or behind the replies that are still owed."""
         if connection.pending:
             self.proposals.ride(Ride(connection, None, reply))
         else:
             connection.answer(reply)
 
-    def _answer_local(self, connection: Connection, row: Command, args: Args) -> None:
+    def answer_local(self, connection: Connection, row: Command, args: Args) -> None:
         connection.last_row = row  # CLIENT LIST shows itself
         try:
             reply = row.handler(connection, args)
@@ -295,9 +342,9 @@ class Dispatch:
         except Exception as error:
             reply = self._crashed(row, error)
         if isinstance(reply, Later):
-            self._stall_for_later(connection, reply)
+            self.stall_for_later(connection, reply)
         else:
-            self._say(connection, reply)
+            self.say(connection, reply)
 
     def _crashed(self, row: Command, error: Exception) -> CommandError:
         log.error("command %s failed", row.lower_name, exc_info=error)
@@ -318,7 +365,7 @@ class Dispatch:
         except Exception as error:
             return self._crashed(row, error)
 
-    def _read_due(self, connection: Connection, row: Command, args: Args) -> None:
+    def read_due(self, connection: Connection, row: Command, args: list[Any]) -> None:
         """A read met a key whose deadline has come: log that first, then read."""
         ride = Ride(connection, row, args, connection.db_index)
         if self.server.leading:
@@ -337,8 +384,8 @@ class Dispatch:
             except CommandError as error:
                 connection.answer(error)
                 continue
-            if row.route is Route.LOCAL and "loading" in row.flags:
-                self._answer_local(connection, row, args)
+            if row.route is Route.LOCAL and "loading" in row.flags and row.group != "transactions":
+                self.answer_local(connection, row, args)
                 if connection.closing:
                     return
             else:
@@ -346,8 +393,7 @@ class Dispatch:
 
     # -- standing still
 
-    def _stall_for_read(self, connection: Connection, args: Args, rest: Iterator[Request]) -> None:
-        _put_back(connection, args, *rest)
+    def stall_for_read(self, connection: Connection) -> None:
         connection.stalled = True
         self.reads.wait(connection)
         self.server.wake()
@@ -369,11 +415,12 @@ class Dispatch:
         error = self.server.no_quorum()
         while requests and backlog and _is_read(backlog[0]):
             requests -= 1
-            backlog.popleft()
+            if backlog.popleft()[0].upper() == b"EXEC":
+                self.transactions.discard(connection)
             connection.answer(error)
         self._to_flush(connection)
 
-    def _stall_for_later(self, connection: Connection, later: Later) -> None:
+    def stall_for_later(self, connection: Connection, later: Later) -> None:
         def arrived(reply: Reply) -> None:
             connection.stalled = False
             connection.later = None
@@ -408,6 +455,8 @@ class Dispatch:
             dirty, self.dirty = self.dirty, []
             for connection in dirty:
                 connection.flush()
+        if self.proposals.may_decide:
+            self.server.wake()
         if self._held_back and self.proposals.bytes <= self.proposals_max // 2:
             held_back, self._held_back = self._held_back, set()
             for connection in held_back:
@@ -419,9 +468,21 @@ def _put_back(connection: Connection, *requests: Request) -> None:
     connection.backlog.extendleft(reversed(requests))
 
 
+def _up_to_multi(requests: deque[Request]) -> list[Request]:
+    """Take requests off the left end, the next MULTI included."""
+    taken = []
+    while requests:
+        taken.append(requests.popleft())
+        if taken[-1][0].upper() == b"MULTI":
+            break
+    return taken
+
+
 def _is_read(args: Args) -> bool:
+    """Whether it may have to wait until the state is known to be current."""
     try:
-        return find(args).route is READ
+        row = find(args)
+        return row.route is READ or row.name in ("EXEC", "WATCH")
     except CommandError:
         return False
 

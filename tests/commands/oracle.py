@@ -29,7 +29,7 @@ class Oracle:
     """Two connections to one server: `ask` in RESP2 or in RESP3."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._streams = {proto: _connect(path) for proto in (2, 3)}
         self.ask([b"HELLO", b"3"], 3)
 
@@ -42,7 +42,7 @@ class Oracle:
 
     def listener(self, pattern: bytes) -> Listener:
         """Hear what is published on the channels that match from now on."""
-        return Listener(_connect(self._path), pattern)
+        return Listener(_connect(self.path), pattern)
 
     def close(self) -> None:
         for stream in self._streams.values():
