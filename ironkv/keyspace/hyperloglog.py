@@ -136,7 +136,7 @@ class Sparse:
     """The runs of a sparse one while they are changed."""
 
     def __init__(self, body: bytes) -> None:
-        self._runs = _split(body)
+        self._runs: list[bytes] = _runs_of(body)
         self._ends = list(accumulate(map(_length, self._runs)))
         """The register behind each run."""
         self._size = len(body)
@@ -150,6 +150,8 @@ class Sparse:
         if place == len(self._runs):
             raise Corrupt
         run = self._runs[place]
+        if _is_long(run) and len(run) == 1:
+            raise Corrupt
         if _value(run) >= value:
             return False
         first, end = self._ends[place - 1] if place else 0, self._ends[place]
@@ -184,20 +186,18 @@ class Sparse:
         return b"".join(self._runs)
 
 
-def _split(body: bytes) -> list[bytes]:
-    """The runs. Raises Corrupt when the last is cut off."""
-    runs: list[bytes] = _runs_of(body)
-    if runs and len(runs[-1]) == 1 and 0x40 <= runs[-1][0] < 0x80:
-        raise Corrupt
-    return runs
-
-
 @cache
 def _length(run: bytes) -> int:
     """How many registers a run has."""
-    if len(run) == 2:
-        return ((run[0] & 0x3F) << 8 | run[1]) + 1
-    return (run[0] & 0x3F if run[0] < 0x80 else run[0] & 3) + 1
+    first = run[0]
+    if _is_long(run):
+        return ((first & 0x3F) << 8 | run[-1]) + 1
+    return (first & 3 if first >= 0x80 else first) + 1
+
+
+def _is_long(run: bytes) -> bool:
+    """Whether it has two bytes, or should have: the last may be cut off."""
+    return 0x40 <= run[0] < 0x80
 
 
 def _value(run: bytes) -> int:
@@ -266,7 +266,7 @@ def greater(one: bytes, other: bytes) -> bytes:
 
 
 def _spread(body: bytes) -> bytes:
-    found = b"".join(bytes((_value(run),)) * _length(run) for run in _split(body))
+    found = b"".join(bytes((_value(run),)) * _length(run) for run in _runs_of(body))
     if len(found) != REGISTERS:
         raise Corrupt
     return found

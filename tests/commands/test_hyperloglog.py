@@ -71,3 +71,13 @@ def test_registers_that_no_hash_makes_are_refused() -> None:
     dense = b"HYLL\0" + bytes(10) + b"\x80" + b"\xff" * (hyperloglog.DENSE_SIZE - 16)
     with pytest.raises(hyperloglog.Corrupt):
         hyperloglog.cardinality(dense)
+
+
+def test_a_run_that_is_cut_off_is_not_touched() -> None:
+    local = Local()
+    cut_off = b"HYLL\x01" + bytes(10) + b"\x80\x7f"
+    local.reply([b"SET", b"a", cut_off])
+    for args in ([b"PFADD", b"a", b"x"], [b"PFCOUNT", b"a"], [b"PFMERGE", b"b", b"a"]):
+        assert isinstance(local.reply(args), hyperloglog.Corrupt)
+    assert local.do("PFADD a") == 0
+    assert local.do("GET a") == cut_off
