@@ -188,14 +188,13 @@ def _parse_streams(args: Args, place: int) -> tuple[list[bytes], list[bytes]]:
 
 def find_keys(args: Args) -> list[bytes]:
     """The keys, whatever else is wrong with the request. Raises CommandError."""
-    widths = {b"BLOCK": 2, b"COUNT": 2, b"GROUP": 3, b"NOACK": 1}
+    widths = {b"BLOCK": 2, b"COUNT": 2, b"GROUP": 3}
     place = 1
-    while place < len(args) and (width := widths.get(args[place].upper(), 0)):
-        place += width
-    count, odd = divmod(len(args) - place - 1, 2)
-    if place >= len(args) or args[place].upper() != b"STREAMS" or odd or not count:
+    while place < len(args) and (word := args[place].upper()) != b"STREAMS":
+        place += widths.get(word, 1)
+    if place >= len(args):
         raise SyntaxFault
-    return args[place + 1 : place + 1 + count]
+    return args[place + 1 : place + 1 + (len(args) - place - 1) // 2]
 
 
 def check_timeout(request: ReadRequest, now_ms: int) -> None:
