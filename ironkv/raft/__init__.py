@@ -8,8 +8,10 @@ What is promised
     5. While a majority of nodes can reach each other and their disks answer, writes go on; after the
        loss of a leader they resume within about two election timeouts.
 The first four hold whatever the network, the disks and the schedulers do, short of a disk that forgets
-what it reported as durable. The fourth also needs clocks whose *rates* agree within 11 % (reads.py);
-what they show does not matter. Only the fifth needs things to go well.
+what it reported as durable. A disk may be lost as a whole, if the node then begins with an empty one and
+says so (`HardState.fresh`): one at a time, the next when the node of the last is fresh no longer. The
+fourth also needs clocks whose *rates* agree within 11 % (reads.py); what they show does not matter. Only
+the fifth needs things to go well.
 
 How it is built
     The core is a plain object. Messages, the time and disk reports go in; `ready()` says what to send,
@@ -41,6 +43,8 @@ Its words
     bound        a node that heard from a leader less than an election timeout ago elects nobody else:
                  leases rest on that
     hard state   term and vote; durable before anything that rests on them leaves
+    fresh        of a node: it began with an empty directory, and may have forgotten promises
+    stranded     of a follower: it needs entries that are compacted away; a snapshot helps it (§7)
 
 Section numbers in comments: "§5.3" is the paper (Ongaro & Ousterhout, In Search of an Understandable
 Consensus Algorithm, extended version), "thesis §6.4" Ongaro's dissertation.
@@ -48,7 +52,7 @@ Consensus Algorithm, extended version), "thesis §6.4" Ongaro's dissertation.
 Where to read
     messages     what nodes say to each other, and what the core says to its driver
     config       limits and times; how the core says no
-    quorum, membership    majorities; who votes
+    quorum, membership    majorities; who votes, and what a node counts for that lost its disk
     log          the tail in memory, the journal behind it, and how far each stage has come
     promises     what may not leave before it is durable
     progress     what a leader knows of one follower
@@ -58,8 +62,8 @@ Where to read
 
 Missing on purpose
     Membership changes: the voters are fixed at start. membership.py is where joint consensus (§6) goes.
-    Snapshots on the wire (§7): a follower that needs entries older than the journal's first is kept
-    loyal with heartbeats, but not caught up (`Progress.stranded`).
+    InstallSnapshot (§7): the node streams snapshots beside the core, which names who needs one
+    (`stranded`), keeps it loyal with heartbeats, and goes on from it (`install`).
     Witnesses and learners: two nodes cannot survive the loss of one.
     Batching: one proposal is one entry. Whoever gathers commands does so before they get here.
     Retries: a proposal that is lost with its leader is not proposed again. That it was lost shows in

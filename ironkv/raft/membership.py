@@ -9,13 +9,13 @@ ran; perhaps it lost its disk, and with it votes it gave and entries it acknowle
 from taking either back. They hold as long as nobody else loses a disk before it has caught up.
 
 Elections   are won by a majority of nodes that are not fresh, or by every single voter.
-    Say X lost its disk. A majority without X meets every majority of before in somebody besides X, who
-    remembers, so the winner's log has all that was committed and no term has two winners. When everybody
-    votes, then whoever remembers does, too: an entry that X acknowledged is on one more disk at least,
-    and that one grants no vote to a log without it (§5.4.1). Nobody can have been elected in a later
-    term by a vote of X: this somebody would have to be in that term, and would not vote in this.
-    So a new cluster, in which all are fresh, elects its first leader once all of it is there; and one
-    that was interrupted on its way from all fresh to none is not stuck for ever.
+    Say X lost its disk. A majority without X meets every majority with it in somebody else, who
+    remembers: so the winner's log has all that was committed, and no term has two winners. Where
+    everybody votes, those who remember do, too: an entry that X acknowledged is on one more disk at
+    least, whose node votes for no log without it (§5.4.1); and whoever X may have voted for in a later
+    term is in that term, and does not vote in this one.
+    So a new cluster, in which all are fresh, elects its first leader once all of it is there. One that
+    was interrupted on the way from all fresh to none goes on as soon as all of it is there again.
 
 Answers     of a fresh follower count, for commits as for rounds, once every other voter has answered
     the same leader in a round that began after the follower was found to be fresh (leader.py).

@@ -3,7 +3,8 @@
     faults    what may go wrong in one run, and how often; drawn from the seed
     disk      a journal that forgets what was not synced
     checks    what must hold at every moment, whatever goes wrong
-    cluster   the event queue, the nodes, the clients
+    node      a real core with a clock, a disk, snapshots, clients
+    cluster   the event queue, the network, and what befalls the nodes
     describe  messages as a line in a trace
 
 Each run has two parts: a storm, in which anything may fail, and a calm, in which nothing does and

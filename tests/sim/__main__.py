@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> int:
     if not seeds:
         print(__doc__)
         return 2
-    failed, committed, elections, start = [], 0, 0, time.monotonic()
+    failed, committed, elections, installed, wiped, start = [], 0, 0, 0, 0, time.monotonic()
     for seed in range(seeds[0], seeds[-1] + 1):
         cluster = Cluster(seed, trace)
         try:
@@ -30,8 +30,13 @@ def main(arguments: list[str]) -> int:
                 traceback.print_exc()
         committed += len(cluster.checks.history)
         elections += len(cluster.checks.leaders)
+        installed += cluster.installed
+        wiped += cluster.wiped
     runs, seconds = seeds[-1] + 1 - seeds[0], time.monotonic() - start
-    print(f"{runs} runs, {len(failed)} failed; {committed} entries, {elections} leaders; {seconds:.0f} s")
+    print(
+        f"{runs} runs, {len(failed)} failed; {committed} entries, {elections} leaders, {wiped} disks lost, "
+        f"{installed} snapshots installed; {seconds:.0f} s"
+    )
     return 1 if failed else 0
 
 

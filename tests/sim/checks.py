@@ -6,13 +6,14 @@ itself, so that a core that is wrong about itself is found out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ironkv.raft.messages import Append, AppendReply, Entry, Message, Vote, VoteReply
 from ironkv.raft.quorum import majority
 
 if TYPE_CHECKING:
-    from tests.sim.cluster import Cluster, Node
+    from tests.sim.cluster import Cluster
+    from tests.sim.node import Node
 
 
 class Violation(AssertionError):
@@ -24,13 +25,24 @@ def must(holds: bool, why: str) -> None:
         raise Violation(why)
 
 
+class Snapshot(NamedTuple):
+    """The state when entry `index` of `term` was the last applied: a checksum over all up to there."""
+
+    index: int
+    term: int
+    state: int
+
+
 class Checks:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.history: list[Entry] = []
         """The committed log, as first handed out by anybody."""
+        self.states: dict[int, Snapshot] = {}
+        """The state at each index, as first seen."""
         self.leaders: dict[int, tuple[str, int]] = {}
         self.votes: dict[tuple[str, int], str] = {}
+        """Who has whose vote; those of fresh nodes are only theirs as long as their disk lives."""
         self.seen = 0
         """The newest index that an acknowledged write or a finished read has shown to a client."""
 
@@ -41,10 +53,12 @@ class Checks:
         match message:
             case VoteReply(granted=True):
                 self._vote(node, message.term, message.to)
+                must(message.fresh or not disk.hard.fresh, f"{node.name} forgets that it is fresh")
             case Vote():
                 self._vote(node, message.term, node.name)
             case AppendReply():
                 if message.match is not None:
+                    must(message.fresh or not disk.hard.fresh, f"{node.name} forgets that it is fresh")
                     must(disk.hard.term >= message.term, f"{node.name} acks in a term it has not on disk")
                     must(
                         disk.last_index >= message.match,
@@ -60,7 +74,8 @@ class Checks:
             (hard.term, hard.voted_for) == (term, candidate),
             f"{node.name} votes in {term} before it is durable",
         )
-        first = self.votes.setdefault((node.name, term), candidate)
+        voter = f"{node.name} of birth {node.birth}" if hard.fresh else node.name
+        first = self.votes.setdefault((voter, term), candidate)
         must(first == candidate, f"{node.name} votes for {first} and {candidate} in term {term}")
 
     # -- leaders --------------------------------------------------------------------------------------
@@ -90,11 +105,21 @@ class Checks:
             must(self.history[entry.index - 1] == entry, f"{node.name} applies another entry {entry.index}")
             return
         self.history.append(entry)
-        holders = sum(1 for each in self.cluster.nodes.values() if each.disk.holds(entry))
+        holders = sum(1 for each in self.cluster.nodes.values() if self._has_held(each, entry))
         must(
             holders >= majority(len(self.cluster.nodes)),
             f"{entry.index}.{entry.term} is committed on {holders} disks",
         )
+
+    @staticmethod
+    def _has_held(node: Node, entry: Entry) -> bool:
+        """Whether it is on the node's disk, or was on the one it lost and has not made up for."""
+        lost = node.lost if node.disk.hard.fresh else None
+        return node.disk.holds(entry) or (lost is not None and lost.holds(entry))
+
+    def stands(self, state: Snapshot) -> None:
+        """Whether applied or installed: the same index is the same state."""
+        must(self.states.setdefault(state.index, state) == state, f"another state at {state.index}")
 
     def logs_match(self) -> None:
         """If two logs hold an entry of the same index and term, they agree up to there (§5.3)."""

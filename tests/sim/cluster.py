@@ -1,4 +1,4 @@
-"""The event queue, and around each real core a node with a clock, a disk and a network that may fail."""
+"""The event queue, a network that may fail, and all that befalls the nodes."""
 
 from __future__ import annotations
 
@@ -8,239 +8,16 @@ from heapq import heappop, heappush
 from itertools import count
 from math import inf
 
-from ironkv.errors import NotAvailable
 from ironkv.raft.config import RaftConfig
-from ironkv.raft.core import RaftCore
-from ironkv.raft.messages import Entry, Mark, Message, Role
+from ironkv.raft.messages import Message, Role
 from tests.sim import describe, faults
 from tests.sim.checks import Checks, must
-from tests.sim.disk import Disk
+from tests.sim.node import Node
 
 HEARTBEAT_MS = 50.0
 TIMEOUT_MS = 300.0
 STORM_MS = 5000.0
 CALM_MS = 4000.0
-
-
-class Node:
-    """One member. `life` counts its starts: what was scheduled in an earlier life is void."""
-
-    def __init__(self, cluster: Cluster, name: str) -> None:
-        self.cluster = cluster
-        self.name = name
-        self.disk = Disk()
-        self.core: RaftCore | None = None
-        self.life = 0
-        self.paused: list[Callable[[], None]] | None = None
-        self.rate = 1.0
-        self.offset = 0.0
-        self.applied = 0
-        self.proposed: dict[int, Entry] = {}
-        self.reads: dict[int, tuple[int, float]] = {}
-        self.granted: list[tuple[int, int]] = []
-        self.read_ids = count()
-        self.disk_slow_until = 0.0
-        self._seen_leading = (0, False)
-        self._tick_at = inf
-
-    @property
-    def core_now(self) -> RaftCore:
-        assert self.core is not None
-        return self.core
-
-    def clock(self) -> float:
-        return self.offset + self.rate * self.cluster.now
-
-    def holds(self, entry: Entry) -> bool:
-        """Whether the core's log has it, on disk or not yet."""
-        if entry.index <= self.disk.base_index:
-            return True
-        log = self.core_now._log
-        return entry.index <= log.last_index and log.slice(entry.index, entry.index, 1)[0] == entry
-
-    # -- life and death ---------------------------------------------------------------------------
-
-    def start(self) -> None:
-        chance, drift = self.cluster.chance, self.cluster.weather.drift
-        self.life += 1
-        self.rate = 1 + chance.uniform(-drift, drift)
-        self.offset = chance.uniform(0, 1e6)
-        # The newest snapshot may be anything up to what was applied and durable; the rest is replayed.
-        oldest, newest = (
-            self.disk.base_index,
-            max(self.disk.base_index, min(self.applied, self.disk.last_index)),
-        )
-        self.applied = chance.choice((oldest, chance.randint(oldest, newest)))
-        self.proposed, self.reads, self.granted = {}, {}, []
-        self._seen_leading = (0, False)
-        self._tick_at = inf
-        self.paused = None
-        self.core = RaftCore(
-            self.cluster.config(self.name),
-            self.disk.hard,
-            self.disk,
-            random.Random(chance.random()),
-            self.clock(),
-            self.applied,
-        )
-        self.cluster.tell(f"{self.name} starts, term {self.core.term} log {self.disk.last_index}")
-        self.cluster.connections(self.name, up=True)
-        self.work()
-
-    def crash(self) -> None:
-        self.cluster.tell(f"{self.name} crashes")
-        self.disk.crash()
-        self.core = None
-        self.life += 1
-        self.paused = None
-        self.cluster.connections(self.name, up=False)
-
-    def pause(self) -> None:
-        self.cluster.tell(f"{self.name} is stopped")
-        self.paused = []
-
-    def resume(self) -> None:
-        """Everything that came meanwhile comes at once; whether the timer is first is up to chance."""
-        self.cluster.tell(f"{self.name} goes on")
-        waiting, self.paused = self.paused or [], None
-        if self.cluster.chance.random() < 0.5:
-            self.tick()
-        for action in waiting:
-            action()
-
-    def later(self, delay: float, action: Callable[[], None]) -> None:
-        """Do it after `delay`, if this life still lasts; when stopped, afterwards."""
-        life = self.life
-
-        def run() -> None:
-            if life == self.life and self.core is not None:
-                if self.paused is None:
-                    action()
-                else:
-                    self.paused.append(run)
-
-        self.cluster.after(delay, run)
-
-    # -- the driver ---------------------------------------------------------------------------------
-
-    def receive(self, message: Message) -> None:
-        self.cluster.tell(f"{message.sender} → {self.name} {describe.message(message)}")
-        self.core_now.step(message, self.clock())
-        self.work()
-
-    def tick(self) -> None:
-        self.core_now.tick(self.clock())
-        self.work()
-
-    def persisted(self, mark: Mark) -> None:
-        if self.disk.writing is None or self.disk.writing.mark != mark:
-            return
-        persist = self.disk.finish()
-        if self.cluster.trace:
-            written = describe.entries(persist.entries)
-            self.cluster.tell(f"{self.name} disk term={persist.term} vote={persist.voted_for} {written}")
-        self.core_now.persisted(mark, self.clock())
-        self.work()
-
-    def work(self) -> None:
-        """Do what the core asks, and look at everything that comes out."""
-        core, cluster = self.core_now, self.cluster
-        while (ready := core.ready(self.clock())) is not None:
-            for message in ready.messages:
-                cluster.checks.leaving(self, message)
-                cluster.send(message)
-            if ready.persist is not None:
-                self.disk.begin(ready.persist)
-                mark = ready.persist.mark
-                self.later(cluster.disk_delay(self), lambda mark=mark: self.persisted(mark))
-            self._look_at_role()
-            for entry in ready.committed:
-                self._apply(entry)
-            for grant in ready.reads:
-                must(grant.read_id in self.reads, "a read is answered twice")
-                floor, _ = self.reads.pop(grant.read_id)
-                if grant.index is not None:
-                    self.granted.append((floor, grant.index))
-            self._serve()
-        self._look_at_role()
-        for progress in core.followers.values():
-            config = cluster.config(self.name)
-            must(progress.flight_messages <= config.window_messages, "the window is overrun")
-            must(
-                progress.flight_bytes <= config.window_bytes + config.append_bytes + 200,
-                "the window is overrun",
-            )
-        self._schedule_tick()
-
-    def _schedule_tick(self) -> None:
-        due = (self.core_now.next_wakeup() - self.offset) / self.rate
-        if due < self._tick_at or self._tick_at <= self.cluster.now:
-            self._tick_at = due
-            late = self.cluster.chance.uniform(0.01, 2)
-            self.later(max(0.0, due - self.cluster.now) + late, lambda: self._ticked(due))
-
-    def _ticked(self, due: float) -> None:
-        if due == self._tick_at:
-            self._tick_at = inf
-            self.tick()
-
-    def _look_at_role(self) -> None:
-        core = self.core_now
-        leading = (core.term, core.role is Role.LEADER)
-        if leading != self._seen_leading:
-            self._seen_leading = leading
-            if leading[1]:
-                self.cluster.tell(f"{self.name} LEADS term {core.term}")
-                self.cluster.checks.elected(self)
-
-    def _apply(self, entry: Entry) -> None:
-        self.cluster.checks.applied(self, entry)
-        self.applied = entry.index
-        mine = self.proposed.pop(entry.index, None)
-        if mine == entry:
-            self.cluster.tell(f"{self.name} acknowledges {describe.entry(entry)}")
-            self.cluster.checks.acknowledged(entry)
-        elif mine is not None:
-            self.cluster.checks.overwritten(mine)
-
-    def _serve(self) -> None:
-        served = [(floor, index) for floor, index in self.granted if index <= self.applied]
-        self.granted = [(floor, index) for floor, index in self.granted if index > self.applied]
-        for floor, _ in served:
-            self.cluster.checks.answered(self, floor, self.applied)
-
-    # -- clients --------------------------------------------------------------------------------------
-
-    def propose(self, data: bytes) -> Entry | None:
-        try:
-            entry = self.core_now.propose(data, self.clock())
-        except NotAvailable:
-            return None
-        self.proposed[entry.index] = entry
-        self.cluster.tell(f"{self.name} proposes {describe.entry(entry)}")
-        self.work()
-        return entry
-
-    def read(self) -> int:
-        read_id = next(self.read_ids)
-        self.reads[read_id] = (self.cluster.checks.seen, self.cluster.now)
-        self.core_now.read(read_id, self.clock())
-        self.work()
-        return read_id
-
-    def read_under_lease(self) -> None:
-        """As a driver does that asks for the lease itself."""
-        core = self.core_now
-        if core.lease_holds(self.clock()) and core.read_index() <= self.applied:
-            self.cluster.checks.answered(self, self.cluster.checks.seen, self.applied)
-
-    def transfer(self, target: str | None) -> None:
-        try:
-            self.core_now.transfer(target, self.clock())
-        except NotAvailable:
-            return
-        self.cluster.tell(f"{self.name} hands over to {self.core_now.transferring_to}")
-        self.work()
 
 
 class Cluster:
@@ -264,6 +41,12 @@ class Cluster:
             )
         )
         self._lease_reads = self.chance.random() < 0.8
+        self.begins_fresh = self.chance.random() < 0.5
+        """Whether the nodes know that they may have forgotten something; else each is certain it has not."""
+        self.births = count(1)
+        self.installed = self.wiped = 0
+        self.housekeeping_every = self.chance.choice((20, 120, 1000))
+        self._streams: set[str] = set()
         self.names = [f"n{number + 1}" for number in range(self.chance.choice((3, 3, 5)))]
         self.nodes = {name: Node(self, name) for name in self.names}
         self.stormy = True
@@ -299,6 +82,12 @@ class Cluster:
 
     def send(self, message: Message) -> None:
         chance, weather = self.chance, self.weather
+        sender, to = self.nodes[message.sender], self.nodes[message.to]
+        if to.core is not None and sender.known.setdefault(to.name, to.birth) != to.birth:
+            # On a connection to the life before: it breaks, and the next one begins with hello.
+            sender.later(chance.expovariate(1 / weather.delay), lambda: self._hello(sender, to))
+            return
+        births = sender.birth, to.birth
         copies = 2 if chance.random() < weather.repeat else 1
         for _ in range(copies):
             if (message.sender, message.to) in self.cuts or chance.random() < weather.loss:
@@ -308,13 +97,14 @@ class Cluster:
             delay = chance.expovariate(1 / weather.delay)
             if chance.random() < weather.late:
                 delay += chance.uniform(0, weather.late_by)
-            self.after(delay, lambda: self._arrive(message))
+            self.after(delay, lambda: self._arrive(message, *births))
 
-    def _arrive(self, message: Message) -> None:
-        # Not tied to a life: a message may reach the process that was started after its addressee died.
+    def _arrive(self, message: Message, sender_birth: int, birth: int) -> None:
+        # Not tied to a life: a message may reach the process that was started after its addressee died. But
+        # never one that began with an empty disk since.
         node = self.nodes[message.to]
         if node.core is not None:
-            node.later(0, lambda: node.receive(message))
+            node.later(0, lambda: node.receive(message, sender_birth, birth))
 
     def connections(self, name: str, up: bool) -> None:
         """The others notice, sooner or later or never, that a node went or came."""
@@ -328,6 +118,35 @@ class Cluster:
     def _connection(node: Node, peer: str, up: bool) -> None:
         (node.core_now.peer_back if up else node.core_now.peer_lost)(peer, node.clock())
         node.work()
+
+    def _hello(self, node: Node, peer: Node) -> None:
+        if peer.core is not None and (node.name, peer.name) not in self.cuts:
+            node.meet(peer.name, peer.birth)
+            node.work()
+
+    def _stream(self) -> None:
+        """Leaders send snapshots to whom nothing else can help, beside the messages."""
+        for node in self.nodes.values():
+            if node.core is not None and node.paused is None and node.snapshot.index:
+                for peer in node.core.stranded():
+                    if peer not in self._streams:
+                        self._streams.add(peer)
+                        self._send_snapshot(node, self.nodes[peer])
+        self.after(20, self._stream)
+
+    def _send_snapshot(self, node: Node, peer: Node) -> None:
+        chance, snapshot, births = self.chance, node.snapshot, (node.birth, peer.birth)
+        lives = node.life, peer.life
+        lost = chance.random() < min(0.5, 5 * self.weather.loss)
+
+        def arrive() -> None:
+            self._streams.discard(peer.name)
+            if lost or lives != (node.life, peer.life) or (node.name, peer.name) in self.cuts:
+                return
+            if births[1] == peer.birth and peer.known.get(node.name, births[0]) == births[0]:
+                peer.later(0, lambda: peer.receive_snapshot(snapshot))
+
+        self.after(chance.expovariate(1 / (10 * self.weather.delay)), arrive)
 
     def disk_delay(self, node: Node) -> float:
         delay = self.chance.expovariate(1 / 0.7)
@@ -348,9 +167,7 @@ class Cluster:
 
     def _victim(self) -> Node:
         """Leaders have more than their share of bad luck: that is where it hurts."""
-        leaders = [
-            node for node in self.nodes.values() if node.core is not None and node.core.role is Role.LEADER
-        ]
+        leaders = self._leaders()
         if leaders and self.chance.random() < 0.5:
             return self.chance.choice(leaders)
         return self.nodes[self.chance.choice(self.names)]
@@ -361,6 +178,50 @@ class Cluster:
             self.after(
                 self.chance.expovariate(1 / 150), lambda: node.core is None and self.stormy and node.start()
             )
+
+    def _amnesia(self, node: Node) -> None:
+        """A leader is replaced unawares; a voter of the next one forgets that, and meets the old one."""
+        old = self._leader()
+        if old is None or old.paused is not None:
+            return
+        old.pause()
+        term, life = old.core_now.term, old.life
+        self._isolate(old)
+
+        def strike() -> None:
+            if old.life != life or old.paused is None:
+                return
+            newer = [each for each in self._leaders() if each.core_now.term > term]
+            others = [each for each in self.nodes.values() if each is not old and each not in newer]
+            if newer and others:
+                voter = self.chance.choice(others)
+                self._wipe(voter)
+                self._isolate(voter)
+                self.cuts -= {(old.name, voter.name), (voter.name, old.name)}
+                if voter.core is None:
+                    voter.start()
+                self.after(self.chance.uniform(100, 500), lambda: self._heal(node))
+            old.resume()
+
+        self.after(self.chance.uniform(500, 1300), strike)
+
+    def _isolate(self, node: Node) -> None:
+        self.tell(f"{node.name} is cut off")
+        for other in self.names:
+            if other != node.name:
+                self.cuts |= {(node.name, other), (other, node.name)}
+
+    def _wipe(self, node: Node) -> None:
+        """A disk is lost: at most one at a time, and not before the last one has been made up for."""
+        if any(
+            each.lost is not None and each.disk.hard.fresh for each in self.nodes.values() if each is not node
+        ):
+            return
+        self.wiped += 1
+        node.wipe()
+        self.after(
+            self.chance.expovariate(1 / 100), lambda: node.core is None and self.stormy and node.start()
+        )
 
     def _outage(self, node: Node) -> None:
         """All at once, as when the power goes."""
@@ -387,10 +248,13 @@ class Cluster:
             node.crash()
             self.after(self.chance.uniform(1, 60), lambda: node.core is None and self.stormy and node.start())
 
-    def _leader(self) -> Node | None:
-        leaders = [
+    def _leaders(self) -> list[Node]:
+        return [
             node for node in self.nodes.values() if node.core is not None and node.core.role is Role.LEADER
         ]
+
+    def _leader(self) -> Node | None:
+        leaders = self._leaders()
         return self.chance.choice(leaders) if leaders else None
 
     def _deaf(self, node: Node) -> None:
@@ -470,7 +334,6 @@ class Cluster:
     def _look_around(self) -> None:
         """Now and then: what is dear to check, and reads that nobody answers."""
         self.checks.logs_match()
-        self._compact()
         for node in self.nodes.values():
             if node.core is not None and node.paused is None:
                 for _, asked in node.reads.values():
@@ -479,15 +342,14 @@ class Cluster:
                     )
         self.after(250, self._look_around)
 
-    def _compact(self) -> None:
-        """Somebody forgets old entries; as snapshots are not sent, only such as everybody has on disk."""
-        history = self.checks.history
-        common = min(node.disk.base_index for node in self.nodes.values())
-        while common < len(history) and all(node.disk.holds(history[common]) for node in self.nodes.values()):
-            common += 1
-        node = self.nodes[self.chance.choice(self.names)]
-        if node.core is not None and self.chance.random() < 0.5:
-            node.disk.compact(min(self.chance.randint(0, common), node.applied))
+    def _keep_house(self) -> None:
+        """Somebody takes a snapshot, somebody forgets old entries: perhaps such as others still need."""
+        taker, trimmer = (self.nodes[self.chance.choice(self.names)] for _ in range(2))
+        if taker.core is not None and taker.paused is None:
+            taker.take_snapshot()
+        if trimmer.core is not None:
+            trimmer.compact()
+        self.after(self.chance.expovariate(1 / self.housekeeping_every), self._keep_house)
 
     def _was_awake(self, node: Node) -> bool:
         """Pauses excuse a late answer; runs without pauses keep the check sharp."""
@@ -501,6 +363,8 @@ class Cluster:
         self.after(0, self._client)
         self.after(self.chance.expovariate(1 / self.weather.trouble_every), self._trouble)
         self.after(250, self._look_around)
+        self.after(0, self._stream)
+        self.after(0, self._keep_house)
         self.run_until(STORM_MS)
         self._calm()
         self.run_until(STORM_MS + CALM_MS)
@@ -528,6 +392,7 @@ class Cluster:
         self.run_until(self.now + TIMEOUT_MS)
         for node in self.nodes.values():
             must(entry is not None and node.applied >= entry.index, f"{node.name} lags after the storm")
+            must(not node.disk.hard.fresh, f"{node.name} is still fresh after the storm")
         must(
             all(read_id not in node.reads for node, read_id in asked),
             "a read is not answered after the storm",

@@ -9,11 +9,11 @@ from ironkv.raft.messages import Entry, Persist
 class Disk:
     """The journal of one node: `Stored`, plus writing and crashing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fresh: bool = False) -> None:
         self.log: list[Entry] = []
         self.base_index = self.base_term = 0
         """The last entry that was compacted away."""
-        self.hard = HardState()
+        self.hard = HardState(fresh=fresh)
         self.writing: Persist | None = None
 
     @property

@@ -39,6 +39,8 @@ TROUBLES = (
     "stall",
     "flap",
     "outage",
+    "wipe",
+    "amnesia",
 )
 
 
