@@ -123,6 +123,16 @@ class JournalSection(Section):
     )
 
 
+class SnapshotSection(Section):
+    journal_bytes: Annotated[Size, Field(ge=1 << 20, le=1 << 40)] = 128 << 20
+    entries: Annotated[Count, Field(ge=1_000, le=1 << 40)] = 1_000_000
+    every_s: Annotated[Count, Field(ge=0, le=2**31 - 1)] = 3_600
+    keep: Annotated[Count, Field(ge=1, le=16)] = 1
+    keep_bytes: Annotated[Size, Field(ge=0, le=1 << 40)] = 64 << 20
+    keep_entries: Annotated[Count, Field(ge=0, le=1 << 40)] = 100_000
+    recover: Annotated[Count, Field(ge=0, le=1 << 62)] = 0
+
+
 class LogSection(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
@@ -138,6 +148,11 @@ LIVE: Final = frozenset(
         "limits.client_output_buffer_limit",
         "limits.max_proposal_bytes",
         "log.level",
+        "snapshot.journal_bytes",
+        "snapshot.entries",
+        "snapshot.every_s",
+        "snapshot.keep_bytes",
+        "snapshot.keep_entries",
     }
 )
 """Settings that may change while the node runs (CONFIG SET). What they change, each part of the node
@@ -155,6 +170,7 @@ class Settings(BaseModel):
     raft: RaftSection = RaftSection()
     limits: LimitsSection = LimitsSection()
     journal: JournalSection = JournalSection()
+    snapshot: SnapshotSection = SnapshotSection()
     log: LogSection = LogSection()
 
     _config_file: str = PrivateAttr("")
@@ -238,10 +254,11 @@ def load(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
 
 _FLAGS: Final = (
     ("--node-id", "node.id", "ID", "this node's name among cluster.nodes (node1)"),
-    ("--data-dir", "node.data_dir", "DIR", "where this node keeps its journal (data/<node id>)"),
+    ("--data-dir", "node.data_dir", "DIR", "where this node keeps all its data (data/<node id>)"),
     ("--bind", "server.bind", "ADDRESS", "address of the client port and the cluster port (127.0.0.1)"),
     ("--port", "server.port", "PORT", "client port (6379)"),
     ("--cluster-port", "cluster.port", "PORT", "port for the other nodes (6380)"),
+    ("--recover-snapshot", "snapshot.recover", "INDEX", "start from this older snapshot, not the newest"),
     ("--log-level", "log.level", "LEVEL", "debug, info, warning or error (info)"),
 )
 

@@ -55,6 +55,7 @@ def clients(node: NodeView) -> Fields:
     yield "maxclients", node.settings.limits.maxclients
     yield "blocked_clients", sum(session.blocked for session in node.sessions.values())
     yield "tracking_clients", 0
+    yield "pubsub_clients", sum(session.subscriptions is not None for session in node.sessions.values())
 
 
 def memory(node: NodeView) -> Fields:
@@ -84,12 +85,17 @@ def _resident() -> int:
 
 def persistence(node: NodeView) -> Fields:
     """The journal is to this node what the append-only file is to Redis."""
-    journal = node.journal_view()
+    journal, snapshot = node.journal_view(), node.snapshot_view()
     yield "loading", int(node.loading)
     yield "async_loading", 0
     if node.loading:
         yield from _progress(node)
-    yield "rdb_bgsave_in_progress", 0
+    yield "rdb_changes_since_last_save", snapshot["entries_since"]
+    yield "rdb_bgsave_in_progress", int(snapshot["in_progress"])
+    yield "rdb_last_save_time", snapshot["saved_s"]
+    yield "rdb_last_bgsave_status", "err" if snapshot["error"] else "ok"
+    yield "rdb_last_bgsave_time_sec", snapshot["last_took_ms"] // 1000 if snapshot["index"] else -1
+    yield "rdb_current_bgsave_time_sec", -1
     yield "aof_enabled", 1
     yield "aof_rewrite_in_progress", 0
     yield "aof_rewrite_scheduled", 0
@@ -100,11 +106,16 @@ def persistence(node: NodeView) -> Fields:
     yield "ironkv_journal_bytes_mapped", journal["bytes_mapped"]
     yield "ironkv_journal_writes", journal["writes"]
     yield "ironkv_journal_last_write_ms", journal["last_write_ms"]
+    yield "ironkv_snapshot_index", snapshot["index"]
+    yield "ironkv_snapshot_bytes", snapshot["bytes_used"]
+    yield "ironkv_snapshot_bytes_free", snapshot["bytes_free"]
+    yield "ironkv_snapshot_last_took_ms", snapshot["last_took_ms"]
+    yield "ironkv_snapshot_last_bytes_written", snapshot["last_bytes_written"]
+    yield "ironkv_snapshot_longest_slice_ms", snapshot["longest_slice_ms"]
 
 
 def _progress(node: NodeView) -> Fields:
-    raft, elapsed_s = node.raft_view(), node.uptime_s()
-    done = min(raft["applied"] / raft["commit"], 1.0) if raft["commit"] else 0.0
+    elapsed_s, done = node.uptime_s(), node.recovered
     yield "loading_loaded_perc", f"{100 * done:.2f}"
     yield "loading_eta_seconds", max(1, round(elapsed_s * (1 - done) / done)) if done else 1
 

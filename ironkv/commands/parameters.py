@@ -183,6 +183,13 @@ PARAMETERS: Final[dict[str, Parameter]] = {
     "raft.election_timeout_ms": Immutable(_setting("raft.election_timeout_ms")),
     "raft.heartbeat_ms": Immutable(_setting("raft.heartbeat_ms")),
     "raft.reads": Immutable(_setting("raft.reads")),
+    "snapshot.entries": Changeable("snapshot.entries"),
+    "snapshot.every_s": Changeable("snapshot.every_s"),
+    "snapshot.journal_bytes": Memory("snapshot.journal_bytes"),
+    "snapshot.keep": Immutable(_setting("snapshot.keep")),
+    "snapshot.keep_bytes": Memory("snapshot.keep_bytes"),
+    "snapshot.keep_entries": Changeable("snapshot.keep_entries"),
+    "snapshot.recover": Immutable(_setting("snapshot.recover")),
     "server.on_follower_write": Immutable(_setting("server.on_follower_write")),
 }
 

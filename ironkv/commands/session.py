@@ -12,6 +12,7 @@ from ironkv.commands.later import Later
 from ironkv.keyspace.keyspace import Keyspace
 
 if TYPE_CHECKING:
+    from ironkv.commands.subscriptions import PubSub, Subscriptions
     from ironkv.config import Settings
 
 
@@ -38,6 +39,8 @@ class Session(Protocol):
     no_touch: bool
     readonly: bool
     """READONLY: reads may be local and stale, as in Redis Cluster."""
+    subscriptions: Subscriptions | None
+    """None when it is subscribed to nothing; changed by `NodeView.pubsub` only."""
     closing: bool
     """Set it to close the connection once the replies so far are sent."""
 
@@ -61,6 +64,9 @@ class Session(Protocol):
 
     def reset(self) -> None:
         """As a fresh connection, for RESET."""
+
+    def push(self, wire: bytes, *, after_reply: bool = False) -> None:
+        """Send something that is no reply; `after_reply`: not before the present command has been answered."""
 
     def kill(self) -> None:
         """Close at once, dropping what is not sent yet."""
@@ -108,7 +114,9 @@ class NodeView(Protocol):
     version: str
     """IronKV's own."""
     loading: bool
-    """The journal is being replayed."""
+    """The state is being recovered from disk."""
+    recovered: float
+    """How much of it is done: 0 to 1 (of the snapshot, then of the journal)."""
     commands_processed: int
     connections_received: int
     connections_rejected: int
@@ -118,6 +126,10 @@ class NodeView(Protocol):
     @property
     def sessions(self) -> Mapping[int, Session]:
         """Connections by id."""
+
+    @property
+    def pubsub(self) -> PubSub:
+        """Who is subscribed to what on this node. `pubsub.publish(channel, message)` is what PUBLISH does."""
 
     @property
     def errors(self) -> Mapping[str, int]:
@@ -150,6 +162,18 @@ class NodeView(Protocol):
 
     def journal_view(self) -> Mapping[str, Any]:
         """bytes_used, bytes_mapped, first_index, last_index, writes, last_write_ms, loading (bool)."""
+
+    def snapshot_view(self) -> Mapping[str, Any]:
+        """bytes_used, bytes_free, index, last_took_ms, last_bytes_written, in_progress (bool), progress (0-1),
+        longest_slice_ms, saved_s (seconds since the epoch), error (None or why the last one failed),
+        entries_since."""
+
+    def save(self) -> Later:
+        """Take a snapshot of the state as it is now; OK or an error follows. Raises CommandError when one is
+        under way already."""
+
+    def save_again(self) -> None:
+        """Take another snapshot as soon as the one under way has ended."""
 
     def on_setting(self, name: str, apply: Callable[[], None]) -> None:
         """Have `apply` called after CONFIG SET changed the setting `name` (`section.key`)."""

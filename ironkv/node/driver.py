@@ -8,7 +8,7 @@ finished journal write, a timer, a client's turn) and does what the core then as
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import Final, Protocol
 
@@ -46,6 +46,9 @@ class World(Protocol):
     def role_changed(self) -> None:
         """Role, term or leader changed."""
 
+    def applied(self, index: int, size: int) -> None:
+        """Entries up to `index` are applied; the new ones had `size` bytes."""
+
     def flush(self) -> None:
         """Send the replies that were settled."""
 
@@ -66,6 +69,7 @@ class Driver:
         cluster_clock: ClusterClock,
         not_leader: Callable[[], NotAvailable],
         unknown_after_ms: float,
+        applied_term: int = 0,
     ) -> None:
         self._world = world
         self.core = core
@@ -84,6 +88,8 @@ class Driver:
         leader's lease, and only while all that is committed is applied."""
         self.leading = False
         """Whether writes are taken: this node leads, as far as it knows."""
+        self.applied_term = applied_term
+        """The term of the last applied entry."""
 
     # -- what happened
 
@@ -117,9 +123,26 @@ class Driver:
         (self.core.peer_back if up else self.core.peer_lost)(peer, now)
         self._work(now)
 
+    def peer_reborn(self, peer: str) -> None:
+        """A peer lost its data directory and began anew: it has forgotten what it promised."""
+        now = self._world.steady_ms()
+        self.core.peer_reborn(peer, now)
+        self._work(now)
+
     def pulse(self, peer: str, term: int) -> None:
         """The leader's loop is busy, but it is there."""
         self.core.pulse(peer, term, self._world.steady_ms())
+
+    def install(self, index: int, term: int, adopt: Callable[[], None]) -> bool:
+        """A snapshot at entry `index` is on disk and loaded: go on from there. `adopt` makes it the state.
+        False: the log has caught up meanwhile, and nothing was done."""
+        now = self._world.steady_ms()
+        if not self.core.install(index, term, now):
+            return False
+        adopt()
+        self.applied_term = term
+        self._work(now)
+        return True
 
     def transfer(self) -> None:
         """Hand leadership over. Raises NotAvailable when there is nobody to take it."""
@@ -193,10 +216,14 @@ class Driver:
         self.reads.release(self.machine.applied)
         world.flush()
 
-    def _apply(self, entries: Iterable[Entry]) -> None:
+    def _apply(self, entries: Sequence[Entry]) -> None:
         not_done = self._not_leader()
+        size = 0
         for entry in entries:
             self.proposals.apply(entry, not_done)
+            size += len(entry.data)
+        self.applied_term = entries[-1].term
+        self._world.applied(entries[-1].index, size)
 
     def _role_changed(self, now: float) -> None:
         core = self.core

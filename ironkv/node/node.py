@@ -15,18 +15,19 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ironkv import __version__, clock
 from ironkv.clock import ClusterClock
 from ironkv.commands.later import Later
 from ironkv.errors import CommandError, Fault, NotAvailable
+from ironkv.keyspace.keyspace import Keyspace
 from ironkv.machine import Machine
 from ironkv.node.driver import Driver
 from ironkv.node.files import allow_clients
 from ironkv.node.proposals import Proposals
 from ironkv.node.reads import ReadGate
+from ironkv.node.storage import Storage
 from ironkv.node.upkeep import Rates, Totals, close_idle, close_slow
 from ironkv.peers import wire
 from ironkv.peers.links import Links
@@ -37,15 +38,14 @@ from ironkv.raft.messages import Message, Persist, Role
 from ironkv.server.connection import Connection
 from ironkv.server.dispatch import Dispatch
 from ironkv.server.listener import Listener
-from ironkv.storage.directory import DataDirectory
-from ironkv.storage.journal import Journal, JournalWriter
+from ironkv.storage.snapshots import Damaged, Manifest
 
 if TYPE_CHECKING:
     from ironkv.config import Settings
 
 log = logging.getLogger(__name__)
 
-REPLAY_SLICE_S: Final = 0.01
+RECOVERY_SLICE_S: Final = 0.01
 UNKNOWN_AFTER_TIMEOUTS: Final = 4
 """A write whose fate is open after a change of leader is reported unknown after this many election
 timeouts: by then the next leader has usually committed or replaced it."""
@@ -57,6 +57,7 @@ APPLY_BYTES: Final = 512 << 10
 FRAME_MAX: Final = (1 << 30) + (64 << 20)
 """The largest message between nodes: the longest request any of them may allow, and what goes around it."""
 UPKEEP_EVERY_S: Final = 1.0
+STORAGE_EVERY_S: Final = 0.2
 
 
 class Node:
@@ -71,6 +72,7 @@ class Node:
         self.bytes_in = self.bytes_out = 0
         self.leading = False
         self.loading = True
+        self.recovered = 0.0
         self._started = self.now_s = self._timer_at_s = time.monotonic()
         self._reading = settings.raft.reads
         self._stopping = asyncio.Event()
@@ -79,7 +81,7 @@ class Node:
         self._on_setting: dict[str, list[Callable[[], None]]] = {}
         self._waits: list[tuple[int, int, Later]] = []
         self._rates = Rates()
-        self._upkeep_at_s = 0.0
+        self._upkeep_at_s = self._storage_at_s = 0.0
         self._build()
         self._follow_settings()
 
@@ -91,17 +93,10 @@ class Node:
         nodes = settings.cluster.nodes if settings.cluster.enabled else []
         self._addresses = {node.id: (node.host, node.port) for node in nodes}
         self._addresses.setdefault(me, (settings.server.bind, settings.server.port))
-        self._directory = DataDirectory(
-            Path(settings.node.data_dir), me, settings.cluster.name, [node.id for node in nodes]
-        )
-        try:
-            self._journal = Journal(Path(settings.node.data_dir) / "journal", settings.journal.map_size)
-        except BaseException:
-            self._directory.close()
-            raise
-        self._writer = JournalWriter(self._journal)
         self.machine = Machine()
         self.keyspace = self.machine.keyspace
+        self._storage = Storage(settings, self.machine, self)
+        self._journal = self._storage.journal
         self._clock = ClusterClock(clock.boot_ms(), clock.wall_ms())
         self._reads = ReadGate()
         self._proposals = Proposals(
@@ -129,9 +124,12 @@ class Node:
             on_up=lambda peer: self._on_peer(peer, True),
             on_down=lambda peer: self._on_peer(peer, False),
             on_pulse=self._on_pulse,
+            on_parcel=self._on_parcel,
+            on_reborn=self._on_reborn,
+            birth=self._storage.directory.birth,
         )
         self._pulse = Pulse(
-            wire.hello(settings.cluster.name, me),
+            self._links.hello,
             self._links.peers,
             self._watch,
             after_s=2 * settings.raft.heartbeat_ms / 1000,
@@ -159,7 +157,7 @@ class Node:
         logging.getLogger().setLevel(self.settings.log.level.upper())
 
     def _build_driver(self) -> None:
-        """The core starts from the replayed state."""
+        """The core starts from the recovered state."""
         settings, journal = self.settings, self._journal
         core = RaftCore(
             RaftConfig(
@@ -171,7 +169,7 @@ class Node:
                 uncommitted_bytes=4 * settings.limits.max_proposal_bytes,
                 apply_bytes=APPLY_BYTES,
             ),
-            HardState(journal.term_now, journal.voted_for, journal.commit),
+            HardState(journal.term_now, journal.voted_for, journal.commit, self._storage.fresh),
             journal,
             random.Random(),
             clock.boot_ms(),
@@ -186,6 +184,7 @@ class Node:
             self._clock,
             self.not_leader,
             UNKNOWN_AFTER_TIMEOUTS * settings.raft.election_timeout_ms,
+            journal.term(self.machine.applied),
         )
 
     # -- running
@@ -207,10 +206,8 @@ class Node:
         if cluster.enabled:
             await self._links.listen(server.bind, cluster.port)
         await self._listener.open(server.bind, server.port)
-        log.info(
-            "%s listens on %s:%d, replaying the journal", self.settings.node.id, server.bind, server.port
-        )
-        await self._replay()
+        log.info("%s listens on %s:%d, recovering its state", self.settings.node.id, server.bind, server.port)
+        await self._recover()
         self._build_driver()
         self._timer()
         if cluster.enabled:
@@ -221,25 +218,23 @@ class Node:
         self.loading = False
         log.info("%s is ready", self.settings.node.id)
 
-    async def _replay(self) -> None:
-        """Apply what is known to be committed, in slices, so that the port answers meanwhile."""
-        journal, machine = self._journal, self.machine
-        known = min(journal.commit, journal.last_index)
+    async def _recover(self) -> None:
+        """Load the state from disk, in slices, so that the port answers meanwhile."""
         started = said = time.monotonic()
-        pause_at = started + REPLAY_SLICE_S
-        for entry in journal.replay():
-            if entry.index <= known:
-                machine.apply(entry)
+        pause_at = started + RECOVERY_SLICE_S
+        for doing, done in self._storage.recover():
+            self.recovered = done
             if time.monotonic() > pause_at:
                 await asyncio.sleep(0)
                 now = time.monotonic()
-                pause_at = now + REPLAY_SLICE_S
+                pause_at = now + RECOVERY_SLICE_S
                 if now - said > 2:
                     said = now
-                    log.info("replayed %d of %d entries", machine.applied, known)
+                    log.info("%s: %d %%", doing, 100 * done)
                 if self._stopping.is_set():
                     return
-        log.info("replayed %d entries in %.2f s", machine.applied, time.monotonic() - started)
+        self.recovered = 1.0
+        log.info("recovered entry %d in %.2f s", self.machine.applied, time.monotonic() - started)
 
     async def _hand_over(self) -> None:
         """Leave well: no new clients, leadership to another, replies for what is in flight."""
@@ -269,9 +264,7 @@ class Node:
         self._pulse.stop()
         await asyncio.sleep(0)
         self._over = True  # a timer that is still due must not meet a closed journal
-        self._writer.close()
-        self._journal.close()
-        self._directory.close()
+        self._storage.close()
 
     def _fail(self, fault: Fault) -> None:
         """Stop at once: this node's word cannot be trusted any more."""
@@ -308,6 +301,16 @@ class Node:
         if not self.loading:
             self._driver.pulse(peer, term)
 
+    def _on_parcel(self, peer: str, content: list[Any]) -> None:
+        def work() -> None:
+            try:
+                self._storage.parcel(peer, content)
+            except Damaged as damage:
+                log.warning("%s sent part of a snapshot that does not verify: %s", peer, damage)
+
+        if not self.loading:
+            self._guarded(work)
+
     def _watch(self) -> tuple[int, float]:
         """For the pulse's thread: which term this node leads, and how long its loop has been silent."""
         return self._driver.core.term if self.leading else 0, time.monotonic() - self.now_s
@@ -315,6 +318,10 @@ class Node:
     def _on_peer(self, peer: str, up: bool) -> None:
         if not self.loading:
             self._guarded(lambda: self._driver.peer(peer, up))
+
+    def _on_reborn(self, peer: str) -> None:
+        if not self.loading:
+            self._guarded(lambda: self._driver.peer_reborn(peer))
 
     def _timer(self) -> None:
         """The timer is due; but what has arrived is heard first if this process was held up.
@@ -337,6 +344,9 @@ class Node:
 
         self.now_s = time.monotonic()
         self._guarded(work)
+        if self.now_s >= self._storage_at_s:
+            self._storage_at_s = self.now_s + STORAGE_EVERY_S
+            self._guarded(lambda: self._storage.upkeep(clock.boot_ms()))
         if self.now_s >= self._upkeep_at_s:
             self._upkeep_at_s = self.now_s + UPKEEP_EVERY_S
             self._upkeep()
@@ -372,6 +382,9 @@ class Node:
     def wall_ms(self) -> float:
         return clock.wall_ms()
 
+    def applied(self, index: int, size: int) -> None:
+        self._storage.advanced(index, size)
+
     def send(self, messages: Iterable[Message], cluster_ms: float) -> None:
         self._links.send(messages, cluster_ms)
 
@@ -381,7 +394,7 @@ class Node:
         def done(error: BaseException | None) -> None:
             loop.call_soon_threadsafe(self._persisted, persist, error)
 
-        self._writer.write(persist, done)
+        self._storage.writer.write(persist, done)
 
     def _persisted(self, persist: Persist, error: BaseException | None) -> None:
         if error is not None:
@@ -404,6 +417,39 @@ class Node:
     def flush(self) -> None:
         self._dispatch.flush()
         self._worked.set()
+
+    # -- node.storage.Host
+
+    def later(self, ms: float, work: Callable[[], None]) -> None:
+        self._loop.call_later(ms / 1000.0, lambda: self._guarded(work))
+
+    def from_thread(self, work: Callable[[], None]) -> None:
+        self._loop.call_soon_threadsafe(self._guarded, work)
+
+    def durable_index(self) -> int:
+        return self._driver.core.durable_index
+
+    def applied_term(self) -> int:
+        return self._driver.applied_term
+
+    def members(self) -> tuple[str, ...]:
+        return tuple(self._addresses)
+
+    def stranded(self) -> tuple[str, ...]:
+        return self._driver.core.stranded()
+
+    def leader(self) -> str | None:
+        return self._driver.core.leader
+
+    def send_parcel(self, peer: str, parcel: list[Any]) -> None:
+        self._links.send_parcel(peer, parcel)
+
+    def install(self, manifest: Manifest, keyspace: Keyspace) -> bool:
+        def adopt() -> None:
+            self.keyspace.adopt(keyspace)
+            self.machine.applied = manifest.index
+
+        return self._driver.install(manifest.index, manifest.term, adopt)
 
     # -- server.dispatch.Server
 
@@ -526,6 +572,15 @@ class Node:
 
     def journal_view(self) -> Mapping[str, Any]:
         return {**self._journal.view(), "loading": self.loading}
+
+    def snapshot_view(self) -> Mapping[str, Any]:
+        return self._storage.view()
+
+    def save(self) -> Later:
+        return self._storage.save()
+
+    def save_again(self) -> None:
+        self._storage.save_again()
 
     # -- WAIT
 

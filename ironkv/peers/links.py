@@ -14,7 +14,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from ironkv import clock
 from ironkv.peers import wire
@@ -44,7 +44,8 @@ class Links:
 
     Called in the loop: `on_mail(peer, mail)`, `on_up(peer)` when it can be spoken to, `on_down(peer)`
     when a connection with it broke, `on_pulse(peer, term)` (see `peers.pulse`), `on_reborn(peer)` when it
-    is known by another birth than before: no mail of its older life follows, nor any of the newer precedes.
+    is known by another birth than before: no mail of its older life follows, nor any of the newer precedes;
+    `on_parcel(peer, content)` for parts of a snapshot.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Links:
         on_down: OnPeer,
         on_pulse: OnPulse = lambda peer, term: None,
         on_reborn: OnPeer = lambda peer: None,
+        on_parcel: Callable[[str, list[Any]], None] = lambda peer, content: None,
         birth: int = 0,
     ) -> None:
         self.cluster = cluster
@@ -66,7 +68,7 @@ class Links:
         self.peers = dict(peers)
         self.frame_max = frame_max
         self.hello = wire.hello(cluster, node_id, birth)
-        self.on_reborn = on_reborn
+        self.on_reborn, self.on_parcel = on_reborn, on_parcel
         self.on_mail, self.on_pulse, self.on_up, self.on_down = on_mail, on_pulse, on_up, on_down
         self._server: asyncio.Server | None = None
         self._dialled: dict[str, _Dialled] = {}
@@ -112,6 +114,12 @@ class Links:
             link = self._dialled.get(peer)
             if link is not None and link.room():
                 link.transport.write(wire.mail(mail, clock.wall_ms(), cluster_ms))
+
+    def send_parcel(self, peer: str, content: list[Any]) -> None:
+        """Send part of a snapshot; dropped when the peer is unreachable or does not read."""
+        link = self._dialled.get(peer)
+        if link is not None and link.room():
+            link.transport.write(wire.parcel(content))
 
     def online(self, peer: str) -> bool:
         """Whether the peer can be spoken to."""
@@ -223,6 +231,8 @@ class _Link(asyncio.Protocol):
                     raise wire.WireError("mail before hello")
                 elif isinstance(frame, wire.Pulse):
                     self.links.on_pulse(self.peer, frame.term)
+                elif isinstance(frame, wire.Parcel):
+                    self.links.on_parcel(self.peer, frame.content)
                 else:
                     self.mailed = True
                     self.links.on_mail(self.peer, frame)

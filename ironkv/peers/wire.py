@@ -6,6 +6,7 @@
                                                    random number made with the sender's data directory
             [1, wall_ms, cluster_ms, [message, …]] Raft messages; cluster_ms is 0 unless sent by the leader
             [2, term]                              pulse: the sender still leads this term (peers.pulse)
+            [4, what, …]                           a snapshot on its way (node.transfer)
     message = [type number, the fields of its class in order, without `sender` and `to`]
 
 A frame's sender is who said hello on that connection, so nobody can speak for another node.
@@ -69,6 +70,12 @@ class Mail(NamedTuple):
     messages: list[Message]
 
 
+class Parcel(NamedTuple):
+    """Part of the transfer of a snapshot, unchecked."""
+
+    content: list[Any]
+
+
 class Pulse(NamedTuple):
     """The sender leads `term`, but its loop is busy."""
 
@@ -87,6 +94,10 @@ def pulse(term: int) -> bytes:
     return _frame((2, term))
 
 
+def parcel(content: list[Any]) -> bytes:
+    return _frame((4, *content))
+
+
 def _frame(body: object) -> bytes:
     data: bytes = msgpack.packb(body)
     return HEAD.pack(len(data), crc32(data)) + data
@@ -100,7 +111,7 @@ def _plain(message: Message) -> list[Any]:
     return plain
 
 
-def parse(body: bytes | memoryview, sender: str, to: str) -> Hello | Mail | Pulse:
+def parse(body: bytes | memoryview, sender: str, to: str) -> Hello | Mail | Pulse | Parcel:
     """One frame's body. Raises WireError for anything malformed."""
     try:
         kind, *rest = msgpack.unpackb(body, max_map_len=0, max_ext_len=0)
@@ -115,6 +126,8 @@ def parse(body: bytes | memoryview, sender: str, to: str) -> Hello | Mail | Puls
             if type(term) is not int or not 0 <= term < NUMBER_MAX:
                 raise WireError("a malformed pulse")
             return Pulse(term)
+        if kind == 4:
+            return Parcel(rest)
     except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
         raise WireError(f"a malformed frame: {error}") from error
     raise WireError(f"a frame of unknown kind {kind!r}")

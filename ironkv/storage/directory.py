@@ -1,8 +1,9 @@
 """The data directory: one process at a time, one node and one cluster for its whole life.
 
 DIR/LOCK       held (flock) by the process that uses the directory
-DIR/identity   JSON: format, node, cluster, members; written once, before anything else
+DIR/identity   JSON: format, node, cluster, members, birth; written once, before anything else
 DIR/journal/   the LMDB environment of the log
+DIR/snapshots/ the LMDB environment of the snapshots
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from ironkv.errors import Fault
 
-FORMAT: Final = 2
+FORMAT: Final = 3
+"""2 had no birth: it is given one."""
 
 
 class DataDirectory:
@@ -48,22 +51,32 @@ class DataDirectory:
     def _identify(self, node_id: str, cluster: str, members: list[str]) -> None:
         file = self.path / "identity"
         mine = {"format": FORMAT, "node": node_id, "cluster": cluster, "members": members}
+        self.birth = secrets.randbits(62)
+        """A number drawn when the directory was made: a node that lost it comes back with another."""
         try:
             found = json.loads(file.read_bytes())
         except FileNotFoundError:
             if (self.path / "journal").exists():
                 raise Fault(f"data directory {self.path} holds a journal but no identity file") from None
-            _write_durably(file, json.dumps(mine).encode() + b"\n")
+            self._write(file, mine)
             return
         except ValueError as error:
             raise Fault(f"{file} cannot be read: {error}") from error
         if not isinstance(found, dict):
             raise Fault(f"{file} cannot be read: it holds no JSON object")
+        if found.get("format") == 2:
+            found["format"] = FORMAT
+            self._write(file, found)
+        elif type(found.get("birth")) is int:
+            self.birth = found["birth"]
         for key, value in mine.items():
             if found.get(key) != value:
                 raise Fault(
                     f"data directory {self.path} belongs to {key} {found.get(key)!r}, this is {key} {value!r}"
                 )
+
+    def _write(self, file: Path, identity: dict[str, object]) -> None:
+        _write_durably(file, json.dumps({**identity, "birth": self.birth}).encode() + b"\n")
 
     def close(self) -> None:
         """Let another process use the directory."""

@@ -1,15 +1,18 @@
 """The journal: what this node has promised, on disk.
 
 Tables      entries   index, u64 big-endian  →  record(kind, term, data)      (storage.codec)
-            node      b"hard"                →  record(term, voted_for, commit hint)
+            node      b"hard"                →  record(term, voted_for, commit hint, fresh)
+                      b"base"                →  record(index, term, crc) of the entry before the first
 
 Always true between writes
-    J1  entries run without a gap from first_index to last_index
+    J1  entries run without a gap from first_index to last_index; what lies before is on disk or going
     J2  terms never fall along the log, and none exceeds hard.term
     J3  once write() returns, term, vote and entries are on disk together; or it raised Fault and the
         node stops
     J4  an entry at or below the commit index is never replaced (the Raft core sees to it)
     J5  no write follows a failed one: pages an fsync lost may be reported clean the next time
+    J6  `first_index` grows only in `trim_to`, which the thread that reads calls; the entries below it go
+        later, oldest first, in the writer's thread: so nobody ever reads what is just going
 
 One thread writes (`JournalWriter`); any thread reads, in transactions that end before they return.
 Never writemap, metasync=False or sync=False: https://lmdb.readthedocs.io/ , docs/decisions/.
@@ -24,7 +27,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import lmdb
 
@@ -32,10 +35,16 @@ from ironkv.errors import Fault
 from ironkv.raft.messages import Entry, Persist
 from ironkv.storage import codec
 from ironkv.storage.directory import sync_directory
+from ironkv.storage.worker import Done
 
 log = logging.getLogger(__name__)
 
 _HARD = b"hard"
+_BASE = b"base"
+TRIM_ALONG: Final = 64
+"""Old entries removed with each write, and no commit of their own, beside as many as are written."""
+TRIM_ALONE: Final = 1_000
+"""Old entries removed in a transaction of their own, when no write comes along: about a millisecond."""
 HINT_EVERY: Final = 32
 """Writes between two updates of the commit hint: each would dirty a page more, and it is only a hint."""
 
@@ -59,27 +68,34 @@ class Journal:
         self._failed = False
         self.writes = 0
         self.last_write_ms = 0.0
-        self.term_now = self.commit = 0
-        self.voted_for: str | None = None
+        self.hard: codec.Hard | None = None
+        """As found at open; None when nothing was ever promised here."""
         try:
             self._read_bounds()
         except BaseException:
             self._env.close()
             raise
-        self._promise: tuple[int, str | None] | None = None
+        self._promise: tuple[int, str | None, bool] | None = None
         self._hint_age = 0
 
     def _read_bounds(self) -> None:
         """Take term, vote and the ends of the log from disk."""
         with self._env.begin() as txn:
             hard = txn.get(_HARD, db=self._node)
-            if hard is not None:
-                self.term_now, self.voted_for, self.commit = codec.decode_hard(hard)
+            base = txn.get(_BASE, db=self._node)
+            self.hard = codec.decode_hard(hard) if hard is not None else None
+            self._base = codec.decode_base(base) if base is not None else codec.Base()
+            self._gone = self._base.index
             cursor = txn.cursor(self._entries)
-            self.first_index = codec.index_of(cursor.key()) if cursor.first() else 1
-            self.last_index = codec.index_of(cursor.key()) if cursor.last() else 0
-            self._chain = codec.crc_of(cursor.value()) if self.last_index else 0
-            last_term = codec.term_of(cursor.value()) if self.last_index else 0
+            first = codec.index_of(cursor.key()) if cursor.first() else self.first_index
+            self.last_index = codec.index_of(cursor.key()) if cursor.last() else self._base.index
+            self._chain = codec.crc_of(cursor.value()) if cursor.last() else self._base.chain
+            last_term = codec.term_of(cursor.value()) if cursor.last() else self._base.term
+        if first != self.first_index:
+            raise Fault(
+                f"journal {self.path} begins at entry {first}, where {self.first_index} is expected: "
+                "entries are missing"
+            )
         if last_term > self.term_now:
             says = "is missing" if hard is None else f"says {self.term_now}"
             raise Fault(
@@ -92,12 +108,33 @@ class Journal:
                 "committed: the end is missing"
             )
 
+    @property
+    def term_now(self) -> int:
+        """The term as found at open."""
+        return self.hard.term if self.hard is not None else 0
+
+    @property
+    def voted_for(self) -> str | None:
+        """Who was voted for in it."""
+        return self.hard.voted_for if self.hard is not None else None
+
+    @property
+    def commit(self) -> int:
+        """Entries up to here were known to be committed, as found at open."""
+        return self.hard.commit if self.hard is not None else 0
+
     # -- reading (the Raft core's `Stored`)
 
+    @property
+    def first_index(self) -> int:
+        """The oldest entry held; `last_index + 1` when there is none."""
+        return self._base.index + 1
+
     def term(self, index: int) -> int:
-        """The term of entry `index`; 0 for index 0. Raises KeyError when it is not held."""
-        if index == 0:
-            return 0
+        """The term of entry `index`, from the one before the first on. Raises KeyError if it is not held."""
+        base = self._base
+        if index == base.index:
+            return base.term
         with self._env.begin(db=self._entries, buffers=True) as txn:
             record = txn.get(codec.key_of(index))
             if record is None:
@@ -115,9 +152,9 @@ class Journal:
             found.append(entry)
         return found
 
-    def replay(self) -> Iterator[Entry]:
-        """All entries from the first on, each verified, read in short transactions."""
-        index = self.first_index
+    def replay(self, first: int = 0) -> Iterator[Entry]:
+        """All entries from `first` on, if held, each verified, read in short transactions."""
+        index = max(first, self.first_index)
         while index <= self.last_index:
             for entry in self.entries(index, self.last_index, 4 << 20):
                 yield entry
@@ -125,7 +162,7 @@ class Journal:
 
     def _scan(self, low: int) -> Iterator[Entry]:
         with self._env.begin(db=self._entries) as txn:
-            chain = 0
+            chain = self._base.chain
             if low > self.first_index:
                 before = txn.get(codec.key_of(low - 1))
                 if before is None:
@@ -150,9 +187,15 @@ class Journal:
             "bytes_mapped": info["map_size"],
             "first_index": self.first_index,
             "last_index": self.last_index,
+            "bytes_free": max(0, info["last_pgno"] + 1 - self._pages_used()) * page,
             "writes": self.writes,
             "last_write_ms": round(self.last_write_ms, 3),
         }
+
+    def _pages_used(self) -> int:
+        with self._env.begin() as txn:
+            stats: list[dict[str, Any]] = [dict(txn.stat(db)) for db in (self._entries, self._node)]
+        return 3 + int(sum(s["branch_pages"] + s["leaf_pages"] + s["overflow_pages"] for s in stats))
 
     # -- writing
 
@@ -164,6 +207,7 @@ class Journal:
         try:
             with self._env.begin(write=True) as txn:
                 self._put(txn, persist)
+                self._drop_old(txn, TRIM_ALONG + len(persist.entries))
         except lmdb.Error as error:
             self._failed = True
             raise Fault(self._explain(error)) from error
@@ -174,10 +218,13 @@ class Journal:
         self.last_write_ms = (time.perf_counter() - started) * 1000.0
 
     def _put(self, txn: lmdb.Transaction, persist: Persist) -> None:
-        promise = (persist.term, persist.voted_for)
-        if promise != self._promise or self._hint_age >= HINT_EVERY:
-            txn.put(_HARD, codec.encode_hard(*promise, persist.commit), db=self._node)
+        promise = (persist.term, persist.voted_for, persist.fresh)
+        if promise != self._promise or self._hint_age >= HINT_EVERY or persist.reset is not None:
+            hard = codec.Hard(persist.term, persist.voted_for, persist.commit, persist.fresh)
+            txn.put(_HARD, codec.encode_hard(hard), db=self._node)
             self._promise, self._hint_age = promise, 0
+        if persist.reset is not None:
+            self._begin_anew(txn, *persist.reset)
         if not persist.entries:
             return
         self._hint_age += 1
@@ -198,9 +245,70 @@ class Journal:
         """Drop a conflicting tail; it was never committed (J4)."""
         for index in range(first, self.last_index + 1):
             txn.delete(codec.key_of(index), db=self._entries)
-        before = txn.get(codec.key_of(first - 1), db=self._entries)
-        self._chain = codec.crc_of(before) if before is not None else 0
+        before = txn.get(codec.key_of(first - 1), db=self._entries) if first > self.first_index else None
+        self._chain = codec.crc_of(before) if before is not None else self._base.chain
         self.last_index = first - 1
+
+    # -- compaction
+
+    def trim_to(self, index: int) -> None:
+        """Let everything up to entry `index` go (J6). Called in the thread that reads."""
+        if self.first_index <= index <= self.last_index:
+            with self._env.begin(db=self._entries, buffers=True) as txn:
+                record = txn.get(codec.key_of(index))
+                if record is not None:  # else it is part of the write under way
+                    self._base = codec.Base(index, codec.term_of(record), codec.crc_of(record))
+
+    @property
+    def trimming(self) -> bool:
+        """Whether entries are still to be removed."""
+        return self._gone < self._base.index
+
+    def trim(self, most: int = TRIM_ALONE) -> None:
+        """Remove up to `most` old entries in a transaction of their own. Raises Fault."""
+        if self._failed:
+            raise Fault("the journal failed before: no write may follow")
+        try:
+            with self._env.begin(write=True) as txn:
+                self._drop_old(txn, most)
+        except lmdb.Error as error:
+            self._failed = True
+            raise Fault(self._explain(error)) from error
+
+    def _drop_old(self, txn: lmdb.Transaction, most: int) -> None:
+        goal = self._base.index
+        if self._gone >= goal:
+            return
+        last = min(goal, self._gone + most)
+        record = txn.get(codec.key_of(last), db=self._entries)
+        if record is None:
+            raise Fault(f"journal entry {last} is missing")
+        base = codec.Base(last, codec.term_of(record), codec.crc_of(record))
+        for index in range(self._gone + 1, last + 1):
+            txn.delete(codec.key_of(index), db=self._entries)
+        txn.put(_BASE, codec.encode_base(base), db=self._node)
+        self._gone = last
+
+    def reset(self, index: int, term: int) -> None:
+        """At start: forget every entry; the log goes on behind a snapshot that ends with this one."""
+        with self._env.begin(write=True) as txn:
+            self._begin_anew(txn, index, term)
+            hard = self.hard or codec.Hard()
+            # A term in which nothing was promised here is no obstacle to one that is known to have been.
+            self.hard = hard._replace(
+                term=max(hard.term, term),
+                voted_for=hard.voted_for if hard.term >= term else None,
+                commit=index,
+            )
+            txn.put(_HARD, codec.encode_hard(self.hard), db=self._node)
+
+    def _begin_anew(self, txn: lmdb.Transaction, index: int, term: int) -> None:
+        txn.drop(self._entries, delete=False)
+        base = codec.Base(index, term, 0)
+        txn.put(_BASE, codec.encode_base(base), db=self._node)
+        self._base = base
+        self._gone = self.last_index = index
+        self._chain = 0
 
     def _explain(self, error: lmdb.Error) -> str:
         if isinstance(error, lmdb.MapFullError):
@@ -217,23 +325,38 @@ class Journal:
 class JournalWriter:
     """The thread that owns every write transaction. One write is under way at a time."""
 
-    def __init__(self, journal: Journal) -> None:
+    IDLE_S: Final = 0.02
+    """With no write for so long, old entries are removed in transactions of their own."""
+
+    def __init__(self, journal: Journal, failed: Callable[[BaseException], None]) -> None:
+        """`failed` is called in this thread when old entries cannot be removed."""
         self._journal = journal
-        self._orders: queue.SimpleQueue[tuple[Persist, Callable[[BaseException | None], None]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._failed = failed
+        self._orders: queue.SimpleQueue[tuple[Persist, Done] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._thread.start()
 
-    def write(self, persist: Persist, done: Callable[[BaseException | None], None]) -> None:
+    def write(self, persist: Persist, done: Done) -> None:
         """Queue a write. `done` is called in the journal's thread, with what went wrong or None."""
         self._orders.put((persist, done))
 
     def _work(self) -> None:
-        while (order := self._orders.get()) is not None:
+        journal = self._journal
+        while True:
+            try:
+                order = self._orders.get(timeout=self.IDLE_S if journal.trimming else None)
+            except queue.Empty:
+                try:
+                    journal.trim()
+                except BaseException as error:
+                    self._failed(error)
+                    return
+                continue
+            if order is None:
+                return
             persist, done = order
             try:
-                self._journal.write(persist)
+                journal.write(persist)
             except BaseException as error:
                 done(error)
             else:

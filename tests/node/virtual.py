@@ -30,6 +30,7 @@ from ironkv.node.node import Node
 from ironkv.peers import wire
 from ironkv.raft.messages import Message, Persist, Role
 from ironkv.server.connection import Connection
+from ironkv.storage.worker import Done
 from ironkv.tools.client import encode
 
 STARTED_MS = 1_000_000.0
@@ -69,8 +70,9 @@ class VirtualNode(Node):
         self._held: list[Callable[[], None]] | None = None
         super().__init__(settings)
         self._loop: Any = Loop(self)
+        self._storage.in_thread = self.in_thread  # type: ignore[method-assign]
         self._clock = ClusterClock(cluster.now, self.wall_ms())
-        asyncio.run(self._replay())
+        asyncio.run(self._recover())
         random.seed(7)
         self._build_driver()
         self.loading = False
@@ -121,6 +123,15 @@ class VirtualNode(Node):
 
     # -- node.driver.World
 
+    def in_thread(self, work: Callable[[], object], done: Done) -> None:
+        """What the snapshots' thread would do, at once."""
+        try:
+            work()
+        except Fault as fault:
+            self.from_thread(lambda fault=fault: done(fault))  # type: ignore[misc]
+        else:
+            self.from_thread(lambda: done(None))
+
     def wall_ms(self) -> float:
         return WALL_MS + self.wall_off_ms + self.cluster.now - STARTED_MS
 
@@ -152,9 +163,7 @@ class VirtualNode(Node):
         return Client(self)
 
     def close(self) -> None:
-        self._writer.close()
-        self._journal.close()
-        self._directory.close()
+        self._storage.close()
 
 
 class Cluster:
@@ -295,7 +304,9 @@ class Cluster:
         """Have `name` (or anybody) lead, with a lease."""
         for _ in range(100):
             self.advance(100)
-            if any(n.core.role is Role.LEADER for n in self.nodes.values()):
+            # A node that has just begun with an empty directory does not vote until it has caught up.
+            ready = not any(n.core.fresh for n in self.nodes.values())
+            if ready and any(n.core.role is Role.LEADER for n in self.nodes.values()):
                 leader = self.leader()
                 if name is None or leader.id == name:
                     return leader

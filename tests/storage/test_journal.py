@@ -242,11 +242,11 @@ def test_entries_of_another_log_are_noticed(journal: Journal, path: Path, tmp_pa
 def test_a_later_format_is_named(journal: Journal, path: Path) -> None:
     journal.write(persist(*entries(1, 1)))
     journal.close()
-    hard = b"\x02" + bytes(16)
+    hard = b"\x03" + bytes(17)
     change(path, b"node", b"hard", codec._CRC.pack(codec.crc32(hard)) + hard)
-    with pytest.raises(Fault, match="format 2"):
+    with pytest.raises(Fault, match="format 3"):
         Journal(path, MAP)
-    change(path, b"node", b"hard", codec.encode_hard(1, None, 0))
+    change(path, b"node", b"hard", codec.encode_hard(codec.Hard(1)))
     reopen(journal)
 
 
@@ -330,7 +330,7 @@ def test_a_full_journal_stops_with_a_message_and_keeps_what_it_has(tmp_path: Pat
 
 def test_the_writer_reports_in_order_and_ends_after_the_last(journal: Journal) -> None:
     reported: list[tuple[int, BaseException | None]] = []
-    writer = JournalWriter(journal)
+    writer = JournalWriter(journal, pytest.fail)
     for index in range(1, 21):
         writer.write(persist(*entries(index, index)), lambda error, i=index: reported.append((i, error)))  # type: ignore[misc]
     writer.close()
@@ -341,7 +341,7 @@ def test_the_writer_reports_in_order_and_ends_after_the_last(journal: Journal) -
 def test_after_a_failed_write_the_writer_refuses_all_others(journal: Journal) -> None:
     errors: list[BaseException | None] = []
     done = Event()
-    writer = JournalWriter(journal)
+    writer = JournalWriter(journal, pytest.fail)
     writer.write(persist(*entries(5, 5)), errors.append)
     writer.write(persist(*entries(1, 1)), errors.append)
     writer.write(persist(), lambda error: (errors.append(error), done.set())[0])
@@ -354,7 +354,7 @@ def test_after_a_failed_write_the_writer_refuses_all_others(journal: Journal) ->
 
 def test_readers_do_not_disturb_the_writer(journal: Journal) -> None:
     """Entries are read in the loop's thread while the journal's thread writes."""
-    writer = JournalWriter(journal)
+    writer = JournalWriter(journal, pytest.fail)
     durable = [0]
 
     def done(last: int) -> None:
@@ -367,3 +367,137 @@ def test_readers_do_not_disturb_the_writer(journal: Journal) -> None:
             assert journal.entries(1, known, 1 << 20) == list(entries(1, known))
     writer.close()
     assert held(journal) == list(entries(1, 200))
+
+
+# -- trimming
+
+
+def test_what_is_trimmed_is_gone_and_the_rest_verifies(journal: Journal) -> None:
+    journal.write(persist(*entries(1, 500)))
+    journal.trim_to(300)
+    assert (journal.first_index, journal.last_index) == (301, 500), "seen at once"
+    assert journal.term(300) == 1
+    assert held(journal) == list(entries(301, 500))
+    while journal.trimming:
+        journal.trim(100)
+    reopen(journal)
+    assert (journal.first_index, journal.last_index) == (301, 500)
+    assert journal.term(300) == 1
+    assert held(journal) == list(entries(301, 500))
+
+
+def test_a_trim_that_was_not_finished_goes_on_from_where_it_was(journal: Journal) -> None:
+    journal.write(persist(*entries(1, 500)))
+    journal.trim_to(300)
+    journal.trim(100)
+    reopen(journal)
+    assert journal.first_index == 101
+    assert held(journal) == list(entries(101, 500))
+    journal.trim_to(300)
+    assert held(journal) == list(entries(301, 500))
+
+
+def test_trimming_rides_along_with_writes(journal: Journal) -> None:
+    journal.write(persist(*entries(1, 500)))
+    journal.trim_to(400)
+    index = 500
+    while journal.trimming:
+        index += 1
+        journal.write(persist(*entries(index, index)))
+    assert index < 510
+    reopen(journal)
+    assert held(journal) == list(entries(401, index))
+
+
+def test_all_may_be_trimmed(journal: Journal) -> None:
+    journal.write(persist(*entries(1, 5)))
+    journal.trim_to(5)
+    journal.trim()
+    reopen(journal)
+    assert (journal.first_index, journal.last_index, journal.term(5)) == (6, 5, 1)
+    journal.write(persist(*entries(6, 7, term=2), term=2))
+    reopen(journal)
+    assert held(journal) == list(entries(6, 7, term=2))
+
+
+def test_what_is_not_there_is_not_trimmed(journal: Journal) -> None:
+    journal.write(persist(*entries(1, 5)))
+    journal.trim_to(3)
+    for index in (0, 2, 3, 6, 1000):
+        journal.trim_to(index)
+    assert journal.first_index == 4
+
+
+def test_a_tail_behind_the_base_is_replaced(journal: Journal) -> None:
+    journal.write(persist(*entries(1, 5)))
+    journal.trim_to(3)
+    journal.trim()
+    journal.write(persist(*entries(4, 4, term=2), term=2))
+    assert held(journal) == list(entries(4, 4, term=2))
+    reopen(journal)
+    assert held(journal) == list(entries(4, 4, term=2))
+
+
+def test_behind_a_snapshot_everything_begins_anew(journal: Journal) -> None:
+    journal.write(persist(*entries(1, 50), term=3, vote="a"))
+    journal.write(Persist(Mark(2, 3, 101), 3, "a", 100, entries(101, 101, term=3), False, (100, 3)))
+    for _ in range(2):
+        assert (journal.first_index, journal.last_index, journal.term(100)) == (101, 101, 3)
+        assert held(journal) == list(entries(101, 101, term=3))
+        reopen(journal)
+    assert (journal.term_now, journal.voted_for, journal.commit) == (3, "a", 100)
+
+
+def test_reset_at_start_keeps_the_promise(journal: Journal) -> None:
+    journal.write(persist(*entries(1, 5), term=3, vote="a"))
+    reopen(journal)
+    journal.reset(100, 2)
+    reopen(journal)
+    assert (journal.first_index, journal.last_index, journal.term(100)) == (101, 100, 2)
+    assert (journal.term_now, journal.voted_for, journal.commit) == (3, "a", 100)
+    journal.reset(200, 7)
+    reopen(journal)
+    assert (journal.term_now, journal.voted_for, journal.commit) == (7, None, 200)
+
+
+def test_a_fresh_node_stays_fresh_until_it_says_otherwise(journal: Journal) -> None:
+    assert journal.hard is None
+    journal.write(Persist(Mark(1, 1, 0), 1, None, 0, (), True))
+    reopen(journal)
+    assert journal.hard is not None
+    assert journal.hard.fresh
+    journal.write(Persist(Mark(1, 1, 0), 1, "a", 0, (), False))
+    reopen(journal)
+    assert not journal.hard.fresh
+
+
+def test_the_layout_before_flags_is_read(journal: Journal, path: Path) -> None:
+    journal.write(persist(*entries(1, 3)))
+    journal.close()
+    hard = b"\x01" + (7).to_bytes(8, "little") + (2).to_bytes(8, "little") + b"node2"
+    change(path, b"node", b"hard", codec._CRC.pack(codec.crc32(hard)) + hard)
+    journal.__init__(path, MAP)  # type: ignore[misc]
+    assert journal.hard == codec.Hard(7, "node2", 2)
+
+
+def test_missing_entries_at_the_beginning_are_noticed(journal: Journal, path: Path) -> None:
+    journal.write(persist(*entries(1, 5)))
+    journal.close()
+    change(path, b"entries", codec.key_of(1), None)
+    with pytest.raises(Fault, match="begins at entry 2"):
+        Journal(path, MAP)
+
+
+def test_the_file_stops_growing_once_what_is_written_is_trimmed(path: Path) -> None:
+    path.mkdir()
+    journal = Journal(path, 256 << 20)
+    size = 0
+    for turn in range(1_500):
+        first = turn * 20 + 1
+        journal.write(persist(*entries(first, first + 19, data=b"x" * 200)))
+        journal.trim_to(first - 2_000)
+        if turn == 700:
+            size = (path / "data.mdb").stat().st_size
+    assert (path / "data.mdb").stat().st_size < 1.2 * size
+    assert (path / "data.mdb").stat().st_size < 4 * 2_000 * 230
+    journal.close()

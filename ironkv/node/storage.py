@@ -1,0 +1,353 @@
+"""The node's disk: the directory, the journal, the snapshots, and what connects them.
+
+Start: load the newest snapshot that is whole, bring the journal in line with it, replay what the journal
+has behind it. Then: take snapshots when they are due, trim what they cover.
+
+Always true between two calls
+    D1  the journal begins at or before the entry behind the newest snapshot: nothing is ever missing between
+    D2  nothing is trimmed that the newest snapshot does not cover
+    D3  after a crash between making an installed snapshot current and emptying the journal, the journal
+        is emptied at the next start: what it holds is older than the snapshot, or was never committed
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ironkv.commands.later import Later
+from ironkv.errors import CommandError, Fault
+from ironkv.keyspace.keyspace import Keyspace
+from ironkv.machine import Machine
+from ironkv.node import transfer
+from ironkv.node.compaction import Compaction
+from ironkv.node.snapshotting import Snapshotting
+from ironkv.node.transfer import Receiving, Sending
+from ironkv.resp.replies import OK
+from ironkv.storage.directory import DataDirectory
+from ironkv.storage.journal import Journal, JournalWriter
+from ironkv.storage.snapshots import Damaged, Manifest, Snapshots
+from ironkv.storage.worker import Done, Worker
+
+if TYPE_CHECKING:
+    from ironkv.config import Settings
+
+log = logging.getLogger(__name__)
+
+NEVER: Final = 1 << 63
+BUSY_COMMANDS: Final = 20
+"""Commands between two slices from which on clients are taken to keep the loop busy."""
+REJOIN: Final = (
+    "Nothing was changed. While the other nodes are up and well, move this node's data directory away and "
+    "start it empty: it fetches everything from them"
+)
+
+
+class Host(Protocol):
+    """What the disk side needs of its node."""
+
+    commands_processed: int
+
+    def steady_ms(self) -> float: ...
+
+    def wall_ms(self) -> float: ...
+
+    def later(self, ms: float, work: Callable[[], None]) -> None:
+        """Do `work` on the loop in `ms`."""
+
+    def from_thread(self, work: Callable[[], None]) -> None:
+        """Do `work` on the loop, soon; called from another thread."""
+
+    def durable_index(self) -> int:
+        """How far the journal is on disk."""
+
+    def applied_term(self) -> int:
+        """The term of the last applied entry."""
+
+    def members(self) -> tuple[str, ...]:
+        """The cluster's nodes."""
+
+    def stranded(self) -> tuple[str, ...]:
+        """The followers that lack entries which the journal has not any more."""
+
+    def leader(self) -> str | None:
+        """Who leads, as far as this node knows."""
+
+    def send_parcel(self, peer: str, parcel: list[Any]) -> None:
+        """Send part of a snapshot to a peer; it may get lost."""
+
+    def install(self, manifest: Manifest, keyspace: Keyspace) -> bool:
+        """Go on from this state and entry; False when the log has caught up meanwhile."""
+
+
+class Storage:
+    """Implements `snapshotting.World`. Raises Fault when the directory cannot be used."""
+
+    def __init__(self, settings: Settings, machine: Machine, host: Host) -> None:
+        self._settings = settings
+        self._machine = machine
+        self._host = host
+        cluster = settings.cluster
+        path = Path(settings.node.data_dir)
+        members = [node.id for node in cluster.nodes] if cluster.enabled else []
+        self.directory = DataDirectory(path, settings.node.id, cluster.name, members)
+        try:
+            self.journal = Journal(path / "journal", settings.journal.map_size)
+            self.snapshots = Snapshots(path / "snapshots")
+        except BaseException:
+            self.directory.close()
+            raise
+        self.writer = JournalWriter(self.journal, self._trim_failed)
+        self._worker = Worker("snapshots")
+        self._snapshotting = Snapshotting(self, machine, self.snapshots, self._finished)
+        self._snapshotting.keep = settings.snapshot.keep
+        self.compaction = Compaction(settings.snapshot, host.steady_ms())
+        self._sending = Sending(self, self.snapshots)
+        self._receiving = Receiving(self, self.snapshots, self._receives, self._install)
+        self._waiting: list[Later] = []
+        self._armed = False
+        self._again = False
+        self._commands = 0
+        self._saved_ms = self._failed_ms = 0.0
+
+    # -- starting
+
+    def recover(self) -> Iterator[tuple[str, float]]:
+        """Load what is on disk into the machine; yields (what is being done, how much of it, 0 to 1) often,
+        so that the caller may pause. Raises Fault."""
+        newest = self._chosen()
+        if newest is not None:
+            yield from self._load(newest)
+        self._reconcile(newest)
+        journal, machine = self.journal, self._machine
+        known = min(max(journal.commit, machine.applied), journal.last_index)
+        first = machine.applied + 1
+        for entry in journal.replay(first):
+            if entry.index <= known:
+                machine.apply(entry)
+                self.compaction.advanced(entry.index, len(entry.data))
+            # What lies behind is read all the same: a damaged entry must show before it is sent on.
+            yield "replaying the journal", (min(entry.index, known) + 1 - first) / max(known + 1 - first, 1)
+
+    def _chosen(self) -> Manifest | None:
+        """The newest snapshot, or the one the operator chose; later ones are then forgotten."""
+        wanted = self._settings.snapshot.recover
+        if not wanted:
+            return self.snapshots.newest
+        chosen = next((each for each in self.snapshots.manifests if each.index == wanted), None)
+        if chosen is None:
+            held = ", ".join(str(each.index) for each in self.snapshots.manifests) or "none"
+            raise Fault(f"snapshot.recover is {wanted}, but the snapshots held are: {held}")
+        if self.journal.first_index > chosen.index + 1:
+            raise Fault(
+                f"snapshot {wanted} cannot be used: the journal begins at {self.journal.first_index}, so "
+                "committed entries are missing between them"
+            )
+        self.snapshots.forget_above(wanted)
+        return chosen
+
+    def _load(self, manifest: Manifest) -> Iterator[tuple[str, float]]:
+        try:
+            for done in self.snapshots.load(manifest, self._machine.keyspace):
+                yield "loading the snapshot", done
+        except Damaged as damage:
+            raise Fault(f"{damage}. {self._way_out(manifest)}") from damage
+        self._machine.applied = manifest.index
+        self.compaction.recovered(manifest.index, self.snapshots.view()["bytes_used"])
+        self._saved_ms = manifest.taken_ms
+
+    def _way_out(self, damaged: Manifest) -> str:
+        """What an operator can do about a damaged snapshot."""
+        older = [
+            each.index
+            for each in self.snapshots.manifests
+            if each.index < damaged.index and self.journal.first_index <= each.index + 1
+        ]
+        if older:
+            return f"{REJOIN}; or start it with --recover-snapshot {older[-1]}: the journal has all since"
+        return REJOIN
+
+    def _reconcile(self, newest: Manifest | None) -> None:
+        """Bring the journal in line with the snapshot (D1, D3). Never a silent gap."""
+        journal = self.journal
+        index, term = (newest.index, newest.term) if newest is not None else (0, 0)
+        if journal.first_index > index + 1:
+            raise Fault(
+                f"the journal begins at entry {journal.first_index}, the newest snapshot ends at {index}: "
+                f"what lies between is missing. {REJOIN}"
+            )
+        if newest is not None and (journal.last_index < index or journal.term(index) != term):
+            log.info("the journal ends before snapshot %d, or differs: it begins anew behind it", index)
+            journal.reset(index, term)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether this node never promised anything, or has not caught up since (`raft.membership`)."""
+        hard = self.journal.hard
+        return hard.fresh if hard is not None else len(self._host.members()) > 1
+
+    # -- running
+
+    def advanced(self, index: int, size: int) -> None:
+        """Entries up to `index` were applied, `size` bytes of them."""
+        self.compaction.advanced(index, size)
+
+    def upkeep(self, now: float) -> None:
+        """Called a few times a second."""
+        stranded = self._host.stranded()
+        self._sending.offer(stranded)
+        self._receiving.upkeep()
+        self._snapshotting.pinned = self._sending.pinned
+        if self.compaction.due(now) or (stranded and self.snapshots.newest is None):
+            self.begin()
+        self.journal.trim_to(
+            min(self.compaction.trim_to(self._snapshotting.pinned), self._host.durable_index())
+        )
+
+    def begin(self) -> bool:
+        """Begin a snapshot now; False when one is under way or nothing is new."""
+        if self._receiving.active or not self._snapshotting.begin(self._host.applied_term()):
+            return False
+        self.compaction.begun(self._host.steady_ms())
+        log.info("taking a snapshot at entry %d", self._machine.applied)
+        self._arm()
+        return True
+
+    def save(self) -> Later:
+        """Take a snapshot that holds all that is applied now; the reply comes when it is on disk.
+        Raises CommandError."""
+        if self._snapshotting.active:
+            raise CommandError("ERR Background save already in progress")
+        later = Later()
+        if self.begin():
+            self._waiting.append(later)
+        else:  # the newest one holds everything
+            self._saved_ms = self._host.wall_ms()
+            self._host.later(0.0, lambda: later.resolve(OK))
+        return later
+
+    def save_again(self) -> None:
+        """BGSAVE SCHEDULE while one is under way: take another when it has ended."""
+        self._again = True
+
+    def _arm(self) -> None:
+        if not self._armed:
+            self._armed = True
+            self._host.later(0.0, self._step)
+
+    def _step(self) -> None:
+        self._armed = False
+        commands = self._host.commands_processed
+        busy = commands - self._commands > BUSY_COMMANDS
+        self._commands = commands
+        wait_ms = self._snapshotting.step(busy)
+        if wait_ms is not None:
+            self._armed = True
+            self._host.later(wait_ms, self._step)
+
+    def _finished(self, manifest: Manifest | None) -> None:
+        now = self._host.steady_ms()
+        self.compaction.finished(manifest, self.snapshots.view()["bytes_used"], now)
+        if manifest is not None:
+            self._saved_ms = self._host.wall_ms()
+            log.info(
+                "snapshot %d: %d keys, %.1f MB written in %.2f s",
+                manifest.index,
+                manifest.keys,
+                manifest.bytes_written / 1e6,
+                manifest.took_ms / 1000,
+            )
+        reply = OK if manifest is not None else CommandError(f"ERR {self._snapshotting.error}")
+        waiting, self._waiting = self._waiting, []
+        for later in waiting:
+            later.resolve(reply)
+        if self._again:
+            self._again = False
+            self.begin()
+
+    def _trim_failed(self, error: BaseException) -> None:
+        def fail() -> None:
+            raise error if isinstance(error, Fault) else Fault(f"the journal could not be trimmed: {error!r}")
+
+        self._host.from_thread(fail)
+
+    # -- snapshots between nodes
+
+    def parcel(self, peer: str, content: list[Any]) -> None:
+        """Part of a snapshot's transfer came from a peer. Raises Damaged when it makes no sense."""
+        match content:
+            case [transfer.OFFER, int(index), bytes(manifest)] if peer == self._host.leader():
+                self._receiving.offered(peer, index, manifest, self._machine.applied)
+            case [transfer.FETCH, int(index), bytes(after)]:
+                self._sending.fetched(peer, index, after)
+            case [transfer.RECORDS, int(index), bytes(after), list(pairs), int(more)]:
+                self._receiving.received(peer, index, after, pairs, more)
+
+    def _receives(self) -> None:
+        """The state is about to be replaced: a snapshot of it is worth nothing any more."""
+        self._snapshotting.abandon()
+
+    def _install(self, manifest: Manifest, keyspace: Keyspace) -> None:
+        if self._host.install(manifest, keyspace):
+            self.compaction.recovered(manifest.index, self.snapshots.view()["bytes_used"])
+            self._saved_ms = manifest.taken_ms
+            log.info("goes on from snapshot %d of the leader", manifest.index)
+        self.in_thread(lambda: self.snapshots.prune(self._snapshotting.keep, transfer.LATEST), _ignore)
+
+    def send_parcel(self, peer: str, parcel: list[Any]) -> None:
+        self._host.send_parcel(peer, parcel)
+
+    def later(self, ms: float, work: Callable[[], None]) -> None:
+        self._host.later(ms, work)
+
+    # -- snapshotting.World
+
+    def steady_ms(self) -> float:
+        return self._host.steady_ms()
+
+    def wall_ms(self) -> float:
+        return self._host.wall_ms()
+
+    def in_thread(self, work: Callable[[], object], done: Done) -> None:
+        self._worker.do(work, lambda error: self._host.from_thread(lambda: done(error)))
+
+    def durable_index(self) -> int:
+        return self._host.durable_index()
+
+    def members(self) -> tuple[str, ...]:
+        return self._host.members()
+
+    # -- looking
+
+    def view(self) -> dict[str, Any]:
+        """For INFO: of the snapshots."""
+        newest = self.snapshots.newest
+        snapshotting = self._snapshotting
+        return {
+            **self.snapshots.view(),
+            "index": newest.index if newest else 0,
+            "last_took_ms": newest.took_ms if newest else 0,
+            "last_bytes_written": newest.bytes_written if newest else 0,
+            "in_progress": snapshotting.active,
+            "progress": snapshotting.progress,
+            "longest_slice_ms": round(snapshotting.longest_slice_ms, 3),
+            "saved_s": int(self._saved_ms / 1000),
+            "error": snapshotting.error,
+            "entries_since": self.compaction.entries_since,
+        }
+
+    def close(self) -> None:
+        """Wind down; nothing may be asked of it any more."""
+        self._snapshotting.abandon()
+        self._worker.close()
+        self.writer.close()
+        self.snapshots.close()
+        self.journal.close()
+        self.directory.close()
+
+
+def _ignore(error: BaseException | None) -> None:
+    if error is not None:
+        log.error("old snapshots could not be removed: %s", error)
