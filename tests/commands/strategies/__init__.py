@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from tests.commands.strategies import bitmaps, expiration, hashes, keys, lists, scanning, sets, strings, zsets
+from tests.commands.strategies import (
+    bitmaps,
+    expiration,
+    hashes,
+    keys,
+    lists,
+    scanning,
+    sets,
+    streams,
+    strings,
+    zsets,
+)
 from tests.commands.strategies.common import Args, spoiled
 
 GROUPS: dict[str, list[st.SearchStrategy[Args]]] = {
@@ -20,6 +31,7 @@ GROUPS: dict[str, list[st.SearchStrategy[Args]]] = {
     "scanning": scanning.COMMANDS,
     "hashes": hashes.COMMANDS,
     "sets": sets.COMMANDS,
+    "streams": streams.COMMANDS,
     "bitmaps": bitmaps.COMMANDS,
 }
 

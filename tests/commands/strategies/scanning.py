@@ -12,7 +12,7 @@ patterns = st.one_of(
     ),
     st.text(alphabet="ab*?[]^-\\1", max_size=6).map(str.encode),
 )
-types = st.sampled_from([b"string", b"list", b"STRING", b"hash", b"set", b"zset", b"junk"])
+types = st.sampled_from([b"string", b"list", b"STRING", b"hash", b"set", b"zset", b"stream", b"junk"])
 
 COMMANDS = [
     call("KEYS", patterns),

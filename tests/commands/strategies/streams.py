@@ -76,7 +76,7 @@ add_options = st.lists(st.one_of(option("NOMKSTREAM"), trims), max_size=2).map(
 read_options = options(
     option("COUNT", counts),
     option("COUNT", counts),
-    option("BLOCK", st.sampled_from([b"x", b"-1", b"1.5"])),
+    option("BLOCK", st.sampled_from([b"1", b"x", b"-1"])),
     most=2,
 )
 group_options = st.one_of(read_options, read_options, st.just([b"NOACK"]))
