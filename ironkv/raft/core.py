@@ -259,9 +259,6 @@ class RaftCore:
         """
         self._hard.drop(peer)
         self._outbox[:] = [message for message in self._outbox if message.to != peer]
-        for ballot in (self._votes, self._asking):
-            if ballot is not None and peer != self._me:
-                ballot.pop(peer, None)
         if self._lead is not None and peer in self._lead.followers:
             self._lead.peer_reborn(peer, now)
 
