@@ -9,8 +9,8 @@
     |                   one of these; `TYPE ZSET | HASH` means TYPE and then one of the two
     [key ...]           any number more of what stands before it, or of itself
 
-The line goes on as long as brackets are open, and ends at a colon or an arrow. redis-cli shows the result as
-a hint while one types.
+The line goes on while brackets are open or the next one begins with one, and ends at a colon or an arrow.
+redis-cli shows the result as a hint while one types.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def shape(row: Command) -> str:
     """`key value [NX | XX]`: the line without the command's own name."""
     line, *more = (row.handler.__doc__ or "").splitlines()
     for following in more:
-        if line.count("[") == line.count("]"):
+        if line.count("[") == line.count("]") and following.strip()[:1] not in ("[", "("):
             break
         line += following
     line = re.split(r": | -> |:$", line)[0]

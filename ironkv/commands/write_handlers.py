@@ -13,6 +13,8 @@ from ironkv.commands import (  # noqa: F401
     connection,
     counters,
     expiration,
+    geo,
+    geo_search,
     hashes,
     hyperloglog,
     information,

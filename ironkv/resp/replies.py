@@ -13,6 +13,7 @@
     Pairs            flat array             array of arrays
     Keyed            array of arrays        map `%`
     float            bulk string            double `,`
+    Decimal          bulk string            double `,`
     bool             integer 1 / 0          boolean `#`
     Verbatim         bulk string            verbatim string `=`
     BigNumber        bulk string            big number `(`
@@ -60,6 +61,21 @@ class Keyed(list[Any]):
 
 class Push(list[Any]):
     """Out-of-band data: a push in RESP3."""
+
+
+class Pushes(list[Push]):
+    """Several pushes in place of one reply: what SUBSCRIBE confirms. CLIENT REPLY cannot silence them."""
+
+
+class Decimal(float):
+    """A double that is written as `%.17f`, less the zeros at the end: the coordinates of GEOPOS."""
+
+    __slots__ = ()
+
+    @property
+    def text(self) -> bytes:
+        text = (b"%.17f" % self).rstrip(b"0").rstrip(b".")
+        return b"0" if text == b"-0" else text
 
 
 class Verbatim:
@@ -212,6 +228,13 @@ def _float(out: list[bytes], value: float, proto: int) -> None:
         out.append(b",%b\r\n" % text)
 
 
+def _decimal(out: list[bytes], value: Decimal, proto: int) -> None:
+    if proto == 2:
+        _bulk(out, value.text, proto)
+    else:
+        out.append(b",%b\r\n" % value.text)
+
+
 def _bool(out: list[bytes], value: bool, proto: int) -> None:
     if proto == 2:
         out.append(SMALL_INTS[value])
@@ -245,7 +268,9 @@ ENCODERS: Final[dict[type, Callable[[list[bytes], Any, int], None]]] = {
     Pairs: _pairs,
     Keyed: _keyed,
     Push: _push,
+    Pushes: _items,
     float: _float,
+    Decimal: _decimal,
     bool: _bool,
     Verbatim: _verbatim,
     BigNumber: _big_number,

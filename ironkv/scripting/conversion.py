@@ -13,6 +13,7 @@ from typing import Any, Final
 from ironkv.errors import CommandError, ReplyError
 from ironkv.resp.replies import (
     BigNumber,
+    Decimal,
     Keyed,
     Members,
     Pairs,
@@ -59,6 +60,8 @@ class ToLua:
     def _as_resp2(self, reply: Reply) -> Any:
         if isinstance(reply, bool):
             return int(reply)
+        if isinstance(reply, Decimal):
+            return reply.text
         if isinstance(reply, float):
             return format_float(reply)
         if isinstance(reply, dict | Pairs):

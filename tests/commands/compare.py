@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tests.commands import stream_answers, zset_answers
+from tests.commands import geo_answers, stream_answers, zset_answers
 from tests.commands.strategies.common import KEYS, Args, Later
 from tests.commands.wire import ErrorReply, meaning
 
@@ -82,6 +82,7 @@ DIFFERENCES = [
     ),
     *(Difference(*each) for each in zset_answers.DIFFERENCES),
     *(Difference(*each) for each in stream_answers.DIFFERENCES),
+    *(Difference(*each) for each in geo_answers.DIFFERENCES),
 ]
 """Besides these: OBJECT ENCODING and REFCOUNT speak of a string as if it were set anew (after APPEND or
 SETRANGE, Redis says `raw`); OBJECT IDLETIME is always 0, as access times are not kept."""
@@ -257,7 +258,7 @@ MEANINGS: dict[bytes, Meaning] = {
     b"SUNION": _combined,
     b"SDIFF": _combined,
 }
-MEANINGS |= zset_answers.MEANINGS | stream_answers.MEANINGS
+MEANINGS |= zset_answers.MEANINGS | stream_answers.MEANINGS | geo_answers.MEANINGS
 
 
 def answer(ask: Ask, args: list[bytes]) -> Any:

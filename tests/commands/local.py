@@ -9,6 +9,8 @@ from ironkv.commands import (  # noqa: F401  (importing fills the table)
     bitmaps,
     counters,
     expiration,
+    geo,
+    geo_search,
     hashes,
     hyperloglog,
     keys,
