@@ -22,9 +22,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "raft": {"errors"},
     "resp": {"errors"},
     "keyspace": {"errors", "resp.replies"},
+    "rdb": {"errors", "keyspace"},
     "batch": {"errors"},
     "clock": {"errors"},
-    "commands": {"errors", "keyspace", "resp", "scripting"},
+    "commands": {"errors", "keyspace", "rdb", "resp", "scripting"},
     "scripting": {"errors", "resp.replies"},
     "machine": {"errors", "batch", "commands", "keyspace", "raft.messages", "resp.replies"},
     "storage": {"errors", "raft.messages"},
@@ -34,8 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 # Pure: no I/O, no clock, no awaiting. C code that only computes is fine.
-PURE = ("raft", "keyspace", "resp", "errors", "batch")
-PURE_THIRD_PARTY = {"hiredis", "msgpack", "sortedcontainers"}
+PURE = ("raft", "keyspace", "rdb", "resp", "errors", "batch")
+PURE_THIRD_PARTY = {"anycrc", "hiredis", "msgpack", "sortedcontainers"}
 WORLD = {
     "asyncio",
     "concurrent",

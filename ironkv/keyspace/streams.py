@@ -86,7 +86,7 @@ class Stream:
         if group.entries_read != UNKNOWN and not self._has_gaps_from(id_):
             group.entries_read = signed(group.entries_read + 1)
         elif self.added:
-            group.entries_read = self._count_up_to(id_)
+            group.entries_read = self.count_up_to(id_)
         group.last_id = id_
 
     def lag(self, group: Group) -> int | None:
@@ -95,7 +95,7 @@ class Stream:
             return 0
         read = group.entries_read
         if read == UNKNOWN or self._has_gaps_from(group.last_id):
-            read = self._count_up_to(group.last_id)
+            read = self.count_up_to(group.last_id)
             if read == UNKNOWN:
                 return None
         return signed(self.added - read)
@@ -106,7 +106,7 @@ class Stream:
             return False
         return id_ <= self.max_deleted
 
-    def _count_up_to(self, id_: Id) -> int:
+    def count_up_to(self, id_: Id) -> int:
         """How many entries were ever added up to this id, or UNKNOWN."""
         if not self.added:
             return 0

@@ -85,8 +85,11 @@ def _connect(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def running_oracle() -> Iterator[Oracle]:
-    """A server for the length of the block. Skips the test, or fails it under CI, where there is none."""
+def running_oracle(dump: bytes | None = None) -> Iterator[Oracle]:
+    """A server for the length of the block. Skips the test, or fails it under CI, where there is none.
+
+    `dump`: a file as Redis saves it, which it is to load first.
+    """
     program = shutil.which(PROGRAM)
     if program is None:
         message = f"{PROGRAM} is not installed: nothing says what Redis would have answered"
@@ -96,9 +99,13 @@ def running_oracle() -> Iterator[Oracle]:
     # Not pytest's tmp_path: the path of a unix socket may have no more than 107 bytes.
     with tempfile.TemporaryDirectory(prefix="oracle-") as directory:
         path = Path(directory) / "socket"
+        if dump is not None:
+            (path.parent / "dump.rdb").write_bytes(dump)
         with _server(program, path) as server:
             _wait_until_ready(server, path)
             oracle = Oracle(path)
+            if dump is not None:
+                _wait_until_loaded(oracle)
             try:
                 yield oracle
             finally:
@@ -127,3 +134,10 @@ def _wait_until_ready(server: subprocess.Popen[bytes], path: Path) -> None:
             return
         time.sleep(0.02)
     pytest.fail(f"{PROGRAM} does not listen after {PATIENCE_S} s")
+
+
+def _wait_until_loaded(oracle: Oracle) -> None:
+    give_up = time.monotonic() + PATIENCE_S
+    while oracle.ask([b"PING"]).startswith(b"-LOADING"):
+        assert time.monotonic() < give_up, f"{PROGRAM} is still loading"
+        time.sleep(0.02)
