@@ -29,6 +29,7 @@ from ironkv.commands import (  # noqa: F401
     scripting,
     set_algebra,
     sets,
+    sorting,
     stream_claims,
     stream_groups,
     stream_info,

@@ -76,6 +76,12 @@ class List:
         new._learn_size()
         return new
 
+    @classmethod
+    def of(cls, items: Sequence[bytes]) -> Self:
+        """A new list of these elements, a listpack if they fit into one."""
+        fits = LISTPACK_FRAME + _total(items) <= LISTPACK_MOST
+        return cls.rebuilt(b"listpack" if fits else b"quicklist", items)
+
     def encoding(self) -> bytes:
         return b"quicklist" if self._is_quicklist else b"listpack"
 

@@ -22,6 +22,7 @@ from ironkv.commands import (  # noqa: F401  (importing fills the table)
     scripting,
     set_algebra,
     sets,
+    sorting,
     stream_claims,
     stream_groups,
     stream_info,
