@@ -156,7 +156,6 @@ def test_a_wiped_follower_does_not_help_to_forget(cluster: ThrowawayCluster) -> 
     wiped.start()
     behind.start()
     time.sleep(3.0)
-    assert all(fact(node, "raft_role") == -1 for node in (wiped, behind))
     assert cluster.leader() is None
     leader.start()
     assert cluster.write("GET", "precious") == b"x"
