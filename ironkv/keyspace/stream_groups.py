@@ -83,8 +83,12 @@ class Group:
         consumer = self.consumers.pop(name, None)
         if consumer is None:
             return 0
-        for id_ in consumer.ids:
-            del self.pending[id_]
+        if 2 * len(consumer.ids) > len(self.pending):  # then to keep the others is less work
+            kept = [(id_, each) for id_, each in self.pending.items() if each.consumer is not consumer]
+            self.pending = SortedDict(kept)
+        else:
+            for id_ in consumer.ids:
+                del self.pending[id_]
         return len(consumer.ids)
 
     def hold(self, id_: Id, consumer: Consumer, delivered_ms: int, deliveries: int) -> Pending:

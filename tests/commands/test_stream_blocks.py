@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ironkv import images
+from ironkv.commands import streams
 from ironkv.keyspace import stream_blocks
 from ironkv.keyspace.keyspace import Keyspace
 from ironkv.keyspace.radix import node_count
@@ -278,3 +279,22 @@ def test_an_entry_takes_about_a_hundred_bytes() -> None:
     finally:
         tracemalloc.stop()
     assert taken / 5_000 < 120
+
+
+def test_a_rough_trim_removes_no_more_than_it_may(oracle: Oracle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_blocks, "BLOCK_ENTRIES", 2)
+    monkeypatch.setattr(streams, "ROUGH_LIMIT", 200)
+    local = Local()
+    oracle.ask([b"FLUSHALL"])
+    oracle.ask([b"CONFIG", b"SET", b"stream-node-max-entries", b"2"])
+    try:
+        lines = [
+            *(f"XADD a {n} f v" for n in range(1, 700)),
+            "XTRIM a MAXLEN ~ 0", "XTRIM a MINID ~ 9999", "XADD a MAXLEN ~ 0 800 f v", "XLEN a",
+            "XTRIM a MAXLEN ~ 0 LIMIT 9", "XTRIM a MAXLEN ~ 0 LIMIT 0", "XLEN a",
+        ]  # fmt: skip
+        for line in lines:
+            args = line.encode().split()
+            assert local.ask(args) == oracle.ask(args), line
+    finally:
+        oracle.ask([b"CONFIG", b"SET", b"stream-node-max-entries", b"100"])
