@@ -65,6 +65,8 @@ def arguments(row: Command) -> list[Argument]:
     if row.name == "INCRBYFLOAT":
         found[1][b"type"] = b"double"
     _number_keys(found, iter(range(len(key_specs(row)))), 0)
+    if row.name == "SORT":  # one group is of the keys that patterns name, the last of the destination
+        found[-1][b"key_spec_index"] = 2
     return found
 
 

@@ -8,7 +8,6 @@ from tests.commands.strategies.common import (
     FLOATS,
     ODD_FLOATS,
     Args,
-    any_floats,
     any_integers,
     call,
     option,
@@ -16,6 +15,8 @@ from tests.commands.strategies.common import (
     several,
 )
 
+# No numbers that C's strtod says are out of range: Redis does not reset errno before it looks at it, so the
+# next SORT would fail, whatever it sorts.
 few_keys = st.sampled_from([b"a", b"b", b"c"])
 numbers = st.one_of(
     st.integers(-5, 15).map(lambda n: b"%d" % n),
@@ -66,7 +67,7 @@ COMMANDS: list[st.SearchStrategy[Args]] = [
     call("RPUSH", few_keys, several(elements, most=8)),
     call("SADD", few_keys, several(sound, most=8)),
     call("SADD", few_keys, several(elements, most=8)),
-    call("ZADD", few_keys, several(any_floats, sound, most=8)),
+    call("ZADD", few_keys, several(sound, sound, most=8)),
     call("SET", sound.map(lambda n: b"w_" + n), weights),
     call("HSET", sound.map(lambda n: b"h_" + n), several(st.sampled_from([b"f", b"g"]), weights)),
     call("MSET", several(sound.map(lambda n: b"w_" + n), weights, most=9)),
