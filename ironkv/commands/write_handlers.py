@@ -12,6 +12,7 @@ from ironkv.commands import (  # noqa: F401
     configuration,
     connection,
     counters,
+    dumping,
     expiration,
     geo,
     geo_search,

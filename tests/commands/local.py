@@ -8,6 +8,7 @@ from ironkv.commands import (  # noqa: F401  (importing fills the table)
     bitfields,
     bitmaps,
     counters,
+    dumping,
     expiration,
     geo,
     geo_search,
