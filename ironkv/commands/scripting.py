@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ironkv.commands.arguments import integer
+from ironkv.commands.connection import REDIS_VERSION
 from ironkv.commands.help_texts import help_of
 from ironkv.commands.script_calls import ScriptCalls
 from ironkv.commands.session import Session
@@ -26,7 +27,7 @@ FLAGS: Final = frozenset({"no-writes", "allow-oom", "allow-stale", "no-cluster",
 KNOWN_SCRIPTS: Final = 512
 """Scripts whose digest and flags are remembered: to compute a digest takes longer than a short script."""
 
-_interpreter: Final = Interpreter()
+_interpreter: Final = Interpreter(REDIS_VERSION)
 """One for the process: it holds nothing but compiled scripts and what can be made anew."""
 
 

@@ -371,7 +371,7 @@ local function switch_option(name, place, given, present)
   if type(given) == "boolean" then return given end
   if given == "on" then return true end
   if given == "off" then return false end
-  if type(given) ~= "string" then
+  if type(given) ~= "string" and type(given) ~= "number" then
     error(format("bad argument #%d to '%s' (string expected, got %s)", place, name, type(given)), 3)
   end
   error(format("bad argument #%d to '%s' (invalid option '%s')", place, name, given), 3)

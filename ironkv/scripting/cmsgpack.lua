@@ -185,9 +185,9 @@ local function positive(count)
   return number
 end
 
-local function wide(is_signed)
+local function wide()
   need(9)
-  local number = host.bytes_integer(sub(text, at + 1, at + 8), false, is_signed)
+  local number = host.bytes_integer(sub(text, at + 1, at + 8), false, true)
   at = at + 9
   return number
 end
@@ -216,11 +216,11 @@ local readers = {
   [0xCC] = function() return positive(1) end,
   [0xCD] = function() return positive(2) end,
   [0xCE] = function() return positive(4) end,
-  [0xCF] = function() return wide(false) end,
+  [0xCF] = wide, -- as if it were signed: Lua's integers are
   [0xD0] = function() return signed(1) end,
   [0xD1] = function() return signed(2) end,
   [0xD2] = function() return signed(4) end,
-  [0xD3] = function() return wide(true) end,
+  [0xD3] = wide,
   [0xD9] = function() return text_of(2, unsigned(1)) end,
   [0xDA] = function() return text_of(3, unsigned(2)) end,
   [0xDB] = function() return text_of(5, unsigned(4)) end,

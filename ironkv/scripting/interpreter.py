@@ -29,6 +29,8 @@ STEPS: Final = 200_000_000
 HOOK_STEPS: Final = 1_000
 COMMANDS: Final = 1_000_000
 """Commands that a script may call, weighed: see `Caller`. State."""
+BYTES_PER_WEIGHT: Final = 65_536
+"""Of a command's arguments, which are copied."""
 WARM_BYTES: Final = 256 << 20
 FRESH_BYTES: Final = 512 << 20
 SPARE_BYTES: Final = 1 << 20
@@ -41,7 +43,7 @@ FUNCTIONS: Final = 2_000
 """Compiled scripts that a state keeps."""
 
 LUA_FILES: Final = Path(__file__).parent
-LIBRARIES: Final = ("bit", "struct", "cmsgpack", "cjson")
+LIBRARIES: Final = ("patterns", "bit", "struct", "cmsgpack", "cjson")
 SHORT: Final = 64
 """Keys and arguments up to this number are handed over one by one, which takes less time than two tables."""
 _WRITTEN, _FAILED, _STOPPED = range(3)
@@ -49,9 +51,6 @@ _ABORTED: Final = 0.5
 _OK: Final = 1.5
 _OUT_OF_MEMORY: Final = b"not enough memory"
 _LEVELS: Final = (logging.DEBUG, logging.DEBUG, logging.INFO, logging.WARNING)
-
-VERSION: Final = b"7.2.6"
-VERSION_NUMBER: Final = 0x00070206
 
 
 class Caller(Protocol):
@@ -94,7 +93,7 @@ class Calls:
                 reply, weight = error.with_traceback(None), 1
             self._known.append((reply, weight))
         self._next += 1
-        self.weight += weight + elements(reply) // 4
+        self.weight += weight + elements(reply) // 4 + sum(map(len, args)) // BYTES_PER_WEIGHT
         return reply
 
     def knows(self, name: bytes, subcommand: bytes) -> bool:
@@ -104,7 +103,7 @@ class Calls:
 class State:
     """A Lua state with the sandbox in it."""
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int, version: str) -> None:
         self._lua = lua51.LuaRuntime(
             encoding=None,
             source_encoding="latin-1",
@@ -114,6 +113,7 @@ class State:
             attribute_filter=_no_attribute,
             max_memory=most_bytes,
         )
+        self._version = version
         self._most = self._lua.get_max_memory(total=True) - SPARE_BYTES
         self._to_lua = ToLua(self._lua.table_from).value
         self._calls: Calls | None = None
@@ -189,8 +189,8 @@ class State:
             b"bytes_float": bytes_float,
             b"integer_bytes": integer_bytes,
             b"bytes_integer": bytes_integer,
-            b"version": VERSION,
-            b"version_number": VERSION_NUMBER,
+            b"version": self._version.encode(),
+            b"version_number": _version_number(self._version),
         }
 
     def _call(self, proto: int, *values: bytes | float) -> Any:
@@ -241,6 +241,11 @@ def _number(number: Any) -> bytes:
     return b"%d" % number if type(number) is int else format_float(number)
 
 
+def _version_number(version: str) -> int:
+    major, minor, patch = map(int, version.split("."))
+    return major << 16 | minor << 8 | patch
+
+
 def _sha1(text: bytes) -> bytes:
     return hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
 
@@ -252,7 +257,9 @@ def _log(level: int, text: bytes) -> None:
 class Interpreter:
     """Runs scripts. It holds nothing that outlasts a run but compiled scripts."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: str) -> None:
+        self._version = version
+        """Redis's, for scripts to see."""
         self._warm: State | None = None
 
     def compile(self, sha: bytes, source: bytes) -> None:
@@ -268,7 +275,7 @@ class Interpreter:
                 return state.run(sha, source, keys, argv, Calls(caller, known))
             except OutOfMemory:
                 self._warm = None  # much of it is garbage, and what it holds is quickly made again
-            return State(FRESH_BYTES).run(sha, source, keys, argv, Calls(caller, known))
+            return State(FRESH_BYTES, self._version).run(sha, source, keys, argv, Calls(caller, known))
         except OutOfMemory:
             problem = f"used more than {FRESH_BYTES >> 20} MB of memory"
         except Exhausted:
@@ -277,5 +284,5 @@ class Interpreter:
 
     def _state(self) -> State:
         if self._warm is None:
-            self._warm = State(WARM_BYTES)
+            self._warm = State(WARM_BYTES, self._version)
         return self._warm

@@ -56,13 +56,19 @@ local function bad(level, place, name, expected, ...)
   error(format("bad argument #%d to '%s' (%s expected%s)", place, name, expected, found), level + 2)
 end
 
--- Call what refused its arguments again, so that its complaint names the script's line and not ours.
+-- Raise what a function of C complained of, with the script's line and not ours.
+local function blame(name, message, level)
+  if stopped then error(STOP, 0) end
+  if message == OUT_OF_MEMORY then stop(OUT_OF_MEMORY) end
+  if find(message, "^attempt to") or find(message, "^table index") then error(message, 0) end
+  error((gsub(message, "'%?'", "'" .. name .. "'", 1)), level + 1)
+end
+
+-- Call what refused its arguments again, for its complaint.
 local function complain(name, f, ...)
   local ok, message = pcall(f, ...)
   assert(not ok)
-  if message == OUT_OF_MEMORY then stop(OUT_OF_MEMORY) end
-  if find(message, "^attempt to") or find(message, "^table index") then error(message, 0) end
-  error((gsub(message, "'%?'", "'" .. name .. "'", 1)), 3)
+  blame(name, message, 3)
 end
 
 -- -- tables that nobody may change
@@ -330,6 +336,19 @@ for name, f in next, string do lib[name] = f end
 lib.dump = nil
 strings_meta = protected({ __index = protected(lib) })
 
+-- What a function of C made, paid for by its size: a text that is there already takes time, but no memory.
+local function paid(name, per_byte, ok, result)
+  if not ok then blame(name, result, 3) end
+  if #result > 1024 then spend(floor(#result * per_byte)) end
+  return result
+end
+
+local BLOCK, BYTE = 1 / 32, 1 -- what is copied as a whole, and what byte by byte
+for name, per_byte in next, { format = BLOCK, lower = BYTE, reverse = BYTE, sub = BLOCK, upper = BYTE } do
+  local f = string[name]
+  lib[name] = function(...) return paid(name, per_byte, pcall(f, ...)) end
+end
+
 function lib.rep(...)
   local text, times = ...
   if type(text) ~= "string" or type(times) ~= "number" then
@@ -337,7 +356,7 @@ function lib.rep(...)
     text, times = text .. "", tonumber(times)
   end
   if text == "" or times < 1 then return "" end
-  spend(floor(#text * times / 64))
+  spend(floor(times + #text * times * BLOCK))
   return string.rep(text, times)
 end
 
@@ -396,9 +415,7 @@ end
 function tables.concat(...)
   local t = ...
   if type(t) == "table" then spend(#t) end
-  local ok, result = pcall(table.concat, ...)
-  if ok then return result end
-  complain("concat", table.concat, ...)
+  return paid("concat", BLOCK, pcall(table.concat, ...))
 end
 
 function tables.foreach(...)
@@ -786,16 +803,21 @@ globals.redis = protected(redis)
 -- those it began with.
 local tools = {
   bad = bad, behind = behind, null = null, spend = spend, host = host, complain = complain,
+  blame = blame,
   reraise = function(problem, level)
     if stopped then error(STOP, 0) end
     if problem == OUT_OF_MEMORY then stop(OUT_OF_MEMORY) end
-    error(problem, level + 1)
+    error(problem, find(problem, "^table index") and 0 or level + 1)
   end,
 }
 for _, file in ipairs(files) do
   OURS[getinfo(file, "S").source] = true
   local name, library, begin = file(tools)
-  globals[name] = protected(library)
+  if name == "string" then
+    for of, f in next, library do lib[of] = f end
+    library = nil
+  end
+  if library then globals[name] = protected(library) end
   resets[#resets + 1] = begin
 end
 

@@ -84,7 +84,7 @@ end
 local function number_of(name, place, value)
   local number = tonumber(value)
   if type(value) ~= "number" and type(value) ~= "string" or not number then
-    bad_argument(place, name, "number expected, got " .. (value == nil and "no value" or type(value)), 3)
+    bad_argument(place, name, "number expected, got " .. type(value), 3)
   end
   return number
 end
@@ -94,7 +94,7 @@ local struct = {}
 function struct.pack(...)
   local form = form_of("pack", (...))
   local option, control, little = walk(form, "pack")
-  local out, total, place, given = {}, 0, 1, select("#", ...)
+  local out, total, place = {}, 0, 1
   while true do
     local letter, size, padding = option(total)
     if not letter then break end
@@ -113,7 +113,7 @@ function struct.pack(...)
       local text = select(place, ...)
       if type(text) == "number" then text = text .. "" end
       if type(text) ~= "string" then
-        bad_argument(place, "pack", "string expected, got " .. (place > given and "no value" or type(text)), 2)
+        bad_argument(place, "pack", "string expected, got " .. type(text), 2)
       end
       if size == 0 then size = #text end
       if #text < size then bad_argument(place + 1, "pack", "string too short", 2) end
@@ -138,7 +138,8 @@ function struct.unpack(...)
     bad_argument(2, "unpack", "string expected, got " .. (data == nil and "no value" or type(data)), 2)
   end
   from = from == nil and 1 or number_of("unpack", 3, from)
-  if from < 1 then bad_argument(3, "unpack", "offset must be 1 or greater", 2) end
+  if from >= 0 and from < 1 then bad_argument(3, "unpack", "offset must be 1 or greater", 2) end
+  if from < 0 then bad_argument(2, "unpack", "data string too short", 2) end
   local option, control, little = walk(form, "unpack")
   local results, count, at = {}, 0, from - from % 1 - 1
   while true do
