@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
-from ironkv.commands.arguments import INT64_MAX, integer_between
+from ironkv.commands.arguments import INT64_MAX, INT64_MIN, integer_between
 from ironkv.commands.numbered_keys import number_between
 from ironkv.commands.stream_ids import entry_reply, group_at, id_text, parse_id, parse_start, shown
 from ironkv.commands.stream_reads import consumer_of
@@ -18,12 +18,13 @@ from ironkv.keyspace.stream_groups import Consumer, Group, Pending
 from ironkv.keyspace.streams import Stream
 from ironkv.resp.replies import Reply
 
-INT64_MIN: Final = -INT64_MAX - 1
-
 ATTEMPTS: Final = 10
 """Pending entries that XAUTOCLAIM looks at, for each that it may claim."""
 COUNT_MOST: Final = INT64_MAX // 16
 DEFAULT_COUNT: Final = 100
+
+_WITH_VALUE: Final = (b"IDLE", b"TIME", b"RETRYCOUNT", b"LASTID")
+"""Options of XCLAIM that an argument follows."""
 
 
 def _number(text: bytes, what: str) -> int:
@@ -64,9 +65,6 @@ def parse_xclaim(args: Args) -> Claim:
         else:
             raise CommandError(f"ERR Unrecognized XCLAIM option '{shown(word)}'")
     return claim
-
-
-_WITH_VALUE: Final = (b"IDLE", b"TIME", b"RETRYCOUNT", b"LASTID")
 
 
 def _leading_ids(words: Args) -> Iterator[Id]:

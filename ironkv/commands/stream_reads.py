@@ -130,28 +130,26 @@ def parse_read(args: Args) -> ReadRequest:
     of_group = args[0].upper() == b"XREADGROUP"
     count, block_ms, group, consumer, noack = 0, None, None, b"", False
     place = 1
-    while place < len(args):
-        word, more = args[place].upper(), len(args) - place - 1
-        if word == b"BLOCK" and more:
-            block_ms = _parse_block(args[place + 1])
-        elif word == b"COUNT" and more:
-            count = integer(args[place + 1])
-        elif word == b"STREAMS" and more:
-            keys, ids = _parse_streams(args, place + 1)
+    while True:
+        more, width = len(args) - place - 1, 2
+        option = args[place].upper() if more >= 0 else b""
+        if option == b"STREAMS" and more:
             break
-        elif word == b"GROUP" and more >= 2:
-            _only_of_group(word, of_group)
+        if option == b"BLOCK" and more:
+            block_ms = _parse_block(args[place + 1])
+        elif option == b"COUNT" and more:
+            count = integer(args[place + 1])
+        elif option == b"GROUP" and more > 1:
+            _only_of_group(option, of_group)
             group, consumer = args[place + 1 : place + 3]
-            place += 1
-        elif word == b"NOACK":
-            _only_of_group(word, of_group)
-            noack = True
-            place -= 1
+            width = 3
+        elif option == b"NOACK":
+            _only_of_group(option, of_group)
+            noack, width = True, 1
         else:
             raise SyntaxFault
-        place += 2
-    else:
-        raise SyntaxFault
+        place += width
+    keys, ids = _parse_streams(args, place + 1)
     if of_group and group is None:
         raise CommandError("ERR Missing GROUP option for XREADGROUP")
     return ReadRequest(keys, ids, count if count > 0 else None, block_ms, group, consumer, noack)
