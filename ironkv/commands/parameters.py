@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ironkv.commands.arguments import integer
 from ironkv.errors import NotInteger
+from ironkv.keyspace import hashes, hyperloglog, sets, stream_blocks, zsets
 
 if TYPE_CHECKING:
     from ironkv.config import Settings
@@ -159,6 +160,11 @@ PARAMETERS: Final[dict[str, Parameter]] = {
     "cluster-enabled": Immutable(lambda settings: "no"),
     "databases": Immutable(lambda settings: "16"),
     "dir": Immutable(_setting("node.data_dir")),
+    "hash-max-listpack-entries": Fixed(str(hashes.LISTPACK_MOST)),
+    "hash-max-listpack-value": Fixed(str(hashes.LISTPACK_LONGEST)),
+    "hll-sparse-max-bytes": Fixed(str(hyperloglog.SPARSE_MOST)),
+    "list-compress-depth": Fixed("0"),
+    "list-max-listpack-size": Fixed("-2"),
     "loglevel": LogLevel("log.level"),
     "maxclients": Changeable("limits.maxclients"),
     "maxmemory": Fixed("0", "0b"),
@@ -169,9 +175,16 @@ PARAMETERS: Final[dict[str, Parameter]] = {
     "replica-read-only": Fixed("yes"),
     "requirepass": Fixed(""),
     "save": Fixed(""),
+    "set-max-intset-entries": Fixed(str(sets.INTSET_MOST)),
+    "set-max-listpack-entries": Fixed(str(sets.LISTPACK_MOST)),
+    "set-max-listpack-value": Fixed(str(sets.LISTPACK_LONGEST)),
+    "stream-node-max-bytes": Fixed(str(stream_blocks.BLOCK_BYTES)),
+    "stream-node-max-entries": Fixed(str(stream_blocks.BLOCK_ENTRIES)),
     "tcp-keepalive": Changeable("server.tcp_keepalive"),
     "timeout": Changeable("server.timeout"),
     "unixsocket": Immutable(lambda settings: ""),
+    "zset-max-listpack-entries": Fixed(str(zsets.LISTPACK_MOST)),
+    "zset-max-listpack-value": Fixed(str(zsets.LISTPACK_LONGEST)),
     "cluster.enabled": Immutable(_setting("cluster.enabled")),
     "cluster.name": Immutable(_setting("cluster.name")),
     "cluster.port": Immutable(_setting("cluster.port")),
@@ -193,4 +206,11 @@ PARAMETERS: Final[dict[str, Parameter]] = {
     "server.on_follower_write": Immutable(_setting("server.on_follower_write")),
 }
 
-ALIASES: Final = {"slave-read-only": "replica-read-only"}
+ALIASES: Final = {
+    "hash-max-ziplist-entries": "hash-max-listpack-entries",
+    "hash-max-ziplist-value": "hash-max-listpack-value",
+    "list-max-ziplist-size": "list-max-listpack-size",
+    "slave-read-only": "replica-read-only",
+    "zset-max-ziplist-entries": "zset-max-listpack-entries",
+    "zset-max-ziplist-value": "zset-max-listpack-value",
+}

@@ -24,6 +24,7 @@ from ironkv.commands import (  # noqa: F401
     lcs,
     list_elements,
     lists,
+    lolwut,
     objects,
     persistence,
     scanning,

@@ -47,8 +47,25 @@ def test_the_defaults_are_those_of_redis(oracle: Oracle) -> None:
         "notify-keyspace-events", "proto-max-bulk-len", "replica-read-only", "requirepass", "tcp-keepalive",
         "timeout",
     }  # fmt: skip
+    same |= {
+        name for name in ours if name in theirs and ("-max-" in name or name.startswith(("list-", "stream-")))
+    }
+    assert "hash-max-listpack-entries" in same
     assert {name: ours[name] for name in same} == {name: theirs[name] for name in same}
-    assert {name for name in ours if "." not in name} <= set(theirs), "no name that Redis does not know"
+    new_in_7_2 = {"set-max-listpack-entries", "set-max-listpack-value"}
+    named = {name for name in ours if "." not in name}
+    assert named - new_in_7_2 <= set(theirs), "no name that Redis does not know"
+
+
+def test_how_values_are_held_is_shown_and_cannot_be_set() -> None:
+    session = FakeSession()
+    assert get(session, "hash-max-ziplist-entries") == {"hash-max-ziplist-entries": "512"}
+    assert get(session, "set-max-listpack-*") == {
+        "set-max-listpack-entries": "128",
+        "set-max-listpack-value": "64",
+    }
+    assert session.do("CONFIG SET zset-max-ziplist-value 64") == b"OK"
+    assert "immutable" in str(session.do("CONFIG SET hash-max-listpack-entries 0"))
 
 
 def test_every_setting_can_be_seen() -> None:
