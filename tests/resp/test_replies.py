@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ironkv.errors import CommandError, WrongType
-from ironkv.resp.replies import NULL_ARRAY, OK, Members, Push, Status, Verbatim, encode, format_float
+from ironkv.resp.replies import NULL_ARRAY, OK, Keyed, Members, Push, Status, Verbatim, encode, format_float
 
 CASES: list[tuple[Any, bytes, bytes]] = [
     (b"", b"$0\r\n\r\n", b"$0\r\n\r\n"),
@@ -34,6 +34,8 @@ CASES: list[tuple[Any, bytes, bytes]] = [
     ({b"a": 1, b"b": [2]}, b"*4\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n*1\r\n:2\r\n",
      b"%2\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n*1\r\n:2\r\n"),
     (Members([b"a"]), b"*1\r\n$1\r\na\r\n", b"~1\r\n$1\r\na\r\n"),
+    (Keyed([[b"a", [1]], [b"a", []]]), b"*2\r\n*2\r\n$1\r\na\r\n*1\r\n:1\r\n*2\r\n$1\r\na\r\n*0\r\n",
+     b"%2\r\n$1\r\na\r\n*1\r\n:1\r\n$1\r\na\r\n*0\r\n"),
     (Push([b"a"]), b"*1\r\n$1\r\na\r\n", b">1\r\n$1\r\na\r\n"),
     (1.5, b"$3\r\n1.5\r\n", b",1.5\r\n"),
     (float("-inf"), b"$4\r\n-inf\r\n", b",-inf\r\n"),
