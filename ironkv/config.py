@@ -84,6 +84,9 @@ class ServerSection(Section):
     ] = "reject"
     timeout: Annotated[Count, Field(ge=0, le=2**31 - 1)] = 0
     tcp_keepalive: Annotated[Count, Field(ge=0, le=2**31 - 1)] = 300
+    notify_keyspace_events: Annotated[
+        str, Field(pattern=r"^[AKEg$lshzxetdmn]*$"), Allowed("letters of AKEg$lshzxetdmn, or nothing")
+    ] = ""
 
 
 class Member(Section):
@@ -113,6 +116,9 @@ class LimitsSection(Section):
     proto_max_bulk_len: Annotated[Size, Field(ge=1 << 20, le=512 << 20)] = 512 << 20
     client_query_buffer_limit: Annotated[Size, Field(ge=1 << 20, le=1 << 30)] = 1 << 30
     client_output_buffer_limit: Annotated[Size, Field(ge=0, le=1 << 40)] = 0
+    pubsub_output_hard: Annotated[Size, Field(ge=0, le=1 << 40)] = 32 << 20
+    pubsub_output_soft: Annotated[Size, Field(ge=0, le=1 << 40)] = 8 << 20
+    pubsub_output_soft_s: Annotated[Count, Field(ge=0, le=2**31 - 1)] = 60
     max_proposal_bytes: Annotated[Size, Field(ge=1 << 20, le=1 << 30)] = 64 << 20
 
 
@@ -142,10 +148,14 @@ LIVE: Final = frozenset(
     {
         "server.timeout",
         "server.tcp_keepalive",
+        "server.notify_keyspace_events",
         "limits.maxclients",
         "limits.proto_max_bulk_len",
         "limits.client_query_buffer_limit",
         "limits.client_output_buffer_limit",
+        "limits.pubsub_output_hard",
+        "limits.pubsub_output_soft",
+        "limits.pubsub_output_soft_s",
         "limits.max_proposal_bytes",
         "log.level",
         "snapshot.journal_bytes",

@@ -9,13 +9,14 @@ from ironkv.commands import clients  # noqa: F401  (CLIENT's own row comes first
 from ironkv.commands.arguments import integer
 from ironkv.commands.connection import USER
 from ironkv.commands.session import Session
+from ironkv.commands.subscriptions import Kind
 from ironkv.commands.table import Args, Route, command
 from ironkv.errors import CommandError, NotInteger, SyntaxFault
 from ironkv.resp.replies import OK, Reply, Verbatim
 
 TYPES: Final = {b"NORMAL": "normal", b"MASTER": "master", b"REPLICA": "replica", b"SLAVE": "replica",
                 b"PUBSUB": "pubsub"}  # fmt: skip
-"""Only the normal kind connects here: nodes meet each other on the cluster port."""
+"""Only the kinds normal and pubsub connect here: nodes meet each other on the cluster port."""
 
 
 # -- looking
@@ -54,13 +55,18 @@ def client_list(session: Session, args: Args) -> Reply:
     if len(args) == 2:
         shown = sessions.values()
     elif option == b"TYPE" and len(args) == 4:
-        shown = sessions.values() if _client_type(args[3]) == "normal" else ()
+        kind = _client_type(args[3])
+        shown = [other for other in sessions.values() if _type_of(other) == kind]
     elif option == b"ID":
         ids = [_client_id(text) for text in args[3:]]
         shown = [sessions[number] for number in ids if number in sessions]
     else:
         raise SyntaxFault
     return _listing(shown, session.node.monotonic())
+
+
+def _type_of(session: Session) -> str:
+    return "normal" if session.subscriptions is None else "pubsub"
 
 
 def _client_type(text: bytes) -> str:
@@ -84,12 +90,13 @@ def _listing(sessions: Iterable[Session], now: float) -> Verbatim:
 def _line(session: Session, now: float) -> bytes:
     """What is known of a connection, under Redis's names; what is not kept here is left out."""
     received, unsent = session.buffer_sizes()
+    channels, patterns, shard_channels = (len((session.subscriptions or {}).get(kind, ())) for kind in Kind)
     text = (
         f"id={session.id} addr={session.address} laddr={session.local_address} fd={session.fd} "
         f"name={_text(session.name)} age={int(now - session.created)} "
         f"idle={max(0, int(now - session.last_active))} flags={_flags(session)} db={session.db_index} "
-        f"sub=0 psub=0 ssub=0 multi={session.queued} watch={session.watched} qbuf={received} qbuf-free=0 "
-        f"argv-mem=0 multi-mem={session.queued_bytes} "
+        f"sub={channels} psub={patterns} ssub={shard_channels} multi={session.queued} "
+        f"watch={session.watched} qbuf={received} qbuf-free=0 argv-mem=0 multi-mem={session.queued_bytes} "
         f"obl={unsent} oll=0 omem=0 tot-mem={received + unsent} events=r cmd={session.last_command} "
         f"user={USER.decode()} redir=-1 resp={session.proto} lib-name={_text(session.lib_name)} "
         f"lib-ver={_text(session.lib_version)}\n"
@@ -99,10 +106,11 @@ def _line(session: Session, now: float) -> bytes:
 
 def _flags(session: Session) -> str:
     letters = (
-        ("b", session.blocked),
-        ("c", session.closing),
+        ("P", session.subscriptions is not None),
         ("x", session.queued >= 0),
+        ("b", session.blocked),
         ("d", session.touched),
+        ("c", session.closing),
         ("r", session.readonly),
         ("e", session.no_evict),
         ("T", session.no_touch),
@@ -119,7 +127,7 @@ class _Filter(NamedTuple):
     id: int = 0
     address: str | None = None
     local_address: str | None = None
-    kind: str = "normal"
+    kind: str | None = None
     skip_me: bool = True
 
     def matches(self, other: Session, me: Session) -> bool:
@@ -127,7 +135,7 @@ class _Filter(NamedTuple):
             (not self.id or other.id == self.id)
             and self.address in (None, other.address)
             and self.local_address in (None, other.local_address)
-            and self.kind == "normal"
+            and self.kind in (None, _type_of(other))
             and not (self.skip_me and other is me)
         )
 

@@ -127,7 +127,7 @@ def _changes(session: Session, wanted: list[tuple[str, Parameter, str]]) -> dict
     for name, parameter, text in wanted:
         try:
             if isinstance(parameter, Changeable):
-                changes[parameter.key] = parameter.parse(text, settings)
+                changes |= parameter.changes(text, settings)
             else:
                 parameter.must_be(text, settings)
         except Refused as refused:

@@ -57,6 +57,8 @@ def ping(session: Session, args: Args) -> Reply:
     """PING [message]"""
     if len(args) > 2:
         raise CommandError("ERR wrong number of arguments for 'ping' command")
+    if session.subscriptions is not None and session.proto == 2:  # looks like a message
+        return [b"pong", args[1] if len(args) == 2 else b""]
     return args[1] if len(args) == 2 else PONG
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from ironkv.commands.connection import REDIS_VERSION, leads
 from ironkv.commands.session import NodeView
+from ironkv.commands.subscriptions import Kind
 
 Fields: TypeAlias = Iterator[tuple[str, object]]
 Section: TypeAlias = Callable[[NodeView], Fields]
@@ -133,6 +134,10 @@ def stats(node: NodeView) -> Fields:
     yield "expired_keys", node.keyspace.expired
     yield "evicted_keys", 0
     yield "evicted_clients", 0
+    audience = node.pubsub.audience
+    yield "pubsub_channels", len(audience(Kind.CHANNEL))
+    yield "pubsub_patterns", len(audience(Kind.PATTERN))
+    yield "pubsubshard_channels", len(audience(Kind.SHARD))
     yield "total_error_replies", sum(node.errors.values())
 
 

@@ -8,6 +8,7 @@ A setting without a counterpart in Redis shows under its own name, such as `raft
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -74,6 +75,10 @@ class Changeable(Parameter):
     def shown(self, value: Any) -> str:
         return str(value)
 
+    def changes(self, text: str, settings: Settings) -> dict[str, object]:
+        """What to change: settings and their new values. Raises Refused."""
+        return {self.key: self.parse(text, settings)}
+
     def parse(self, text: str, settings: Settings) -> object:
         """The setting's new value. Raises Refused."""
         try:
@@ -124,23 +129,60 @@ class LogLevel(Changeable):
 
 
 class OutputLimit(Changeable):
-    """`normal hard-limit 0 0`: the one class of clients there is, and no soft limit."""
+    """`class hard-limit soft-limit soft-seconds` for `normal`, which has no soft limit, and for `pubsub`."""
 
-    def shown(self, value: Any) -> str:
-        return f"normal {value} 0 0"
+    PUBSUB: Final = ("limits.pubsub_output_hard", "limits.pubsub_output_soft", "limits.pubsub_output_soft_s")
 
-    def parse(self, text: str, settings: Settings) -> object:
-        words = text.split()
+    def __init__(self) -> None:
+        super().__init__("limits.client_output_buffer_limit")
+        self.read = self._read
+
+    def _read(self, settings: Settings) -> str:
+        pubsub = " ".join(str(settings.value(key)) for key in self.PUBSUB)
+        return f"normal {settings.value(self.key)} 0 0 pubsub {pubsub}"
+
+    def changes(self, text: str, settings: Settings) -> dict[str, object]:
+        words = text.lower().split()
         if len(words) % 4:
             raise Refused("Wrong number of arguments in buffer limit configuration.")
-        if len(words) != 4 or words[0].lower() != "normal" or (words[2], words[3]) != ("0", "0"):
-            raise Refused("only `normal <hard-limit> 0 0` can be set: there are no soft limits")
-        try:
-            return self._bounded(_bytes(words[1]), settings)
-        except Refused:
-            raise Refused(
-                "Error in hard, soft or soft_seconds setting in buffer limit configuration."
-            ) from None
+        found: dict[str, object] = {}
+        for place in range(0, len(words), 4):
+            name, *numbers = words[place : place + 4]
+            if name in ("slave", "replica"):
+                raise Refused("no node is a client of another: only `normal` and `pubsub` can be set")
+            if name not in ("normal", "pubsub"):
+                raise Refused("Invalid client class specified in buffer limit configuration.")
+            limits = self._limits(numbers)
+            if name == "pubsub":
+                found |= zip(self.PUBSUB, limits, strict=True)
+            elif any(limits[1:]):
+                raise Refused("`normal` has no soft limit: its last two numbers must be 0")
+            else:
+                found[self.key] = limits[0]
+        return found
+
+    @staticmethod
+    def _limits(numbers: list[str]) -> list[int]:
+        """Bytes, bytes, seconds."""
+        with contextlib.suppress(Refused, NotInteger, UnicodeEncodeError):
+            limits = [_bytes(numbers[0]), _bytes(numbers[1]), integer(numbers[2].encode())]
+            if max(limits[:2]) <= 1 << 40 and 0 <= limits[2] < 1 << 31:
+                return limits
+        raise Refused("Error in hard, soft or soft_seconds setting in buffer limit configuration.")
+
+
+class EventClasses(Changeable):
+    """notify-keyspace-events, shown in Redis's order (keyspaceEventsFlagsToString)."""
+
+    def shown(self, value: Any) -> str:
+        if "A" in value or set("g$lshzxetd") <= set(value):
+            return "A" + "".join(letter for letter in "KEm" if letter in value)
+        return "".join(letter for letter in "g$lshzxetdnKEm" if letter in value)
+
+    def parse(self, text: str, settings: Settings) -> object:
+        if not set(text) <= set("Ag$lshzxeKEtmdn"):
+            raise Refused("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
+        return text
 
 
 def _setting(key: str) -> Callable[[Settings], str]:
@@ -155,7 +197,7 @@ PARAMETERS: Final[dict[str, Parameter]] = {
     "appendfsync": Fixed("always"),
     "appendonly": Fixed("yes"),
     "bind": Immutable(_setting("server.bind")),
-    "client-output-buffer-limit": OutputLimit("limits.client_output_buffer_limit"),
+    "client-output-buffer-limit": OutputLimit(),
     "client-query-buffer-limit": Memory("limits.client_query_buffer_limit"),
     "cluster-enabled": Immutable(lambda settings: "no"),
     "databases": Immutable(lambda settings: "16"),
@@ -169,7 +211,7 @@ PARAMETERS: Final[dict[str, Parameter]] = {
     "maxclients": Changeable("limits.maxclients"),
     "maxmemory": Fixed("0", "0b"),
     "maxmemory-policy": Fixed("noeviction"),
-    "notify-keyspace-events": Fixed(""),
+    "notify-keyspace-events": EventClasses("server.notify_keyspace_events"),
     "port": Immutable(_setting("server.port")),
     "proto-max-bulk-len": Memory("limits.proto_max_bulk_len"),
     "replica-read-only": Fixed("yes"),

@@ -66,7 +66,7 @@ class Session(Protocol):
         """As a fresh connection, for RESET."""
 
     def push(self, wire: bytes, *, after_reply: bool = False) -> None:
-        """Send something that is no reply; `after_reply`: not before the present command has been answered."""
+        """Send something that is no reply; `after_reply`: once the present command has been answered."""
 
     def kill(self) -> None:
         """Close at once, dropping what is not sent yet."""

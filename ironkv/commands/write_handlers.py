@@ -27,6 +27,7 @@ from ironkv.commands import (  # noqa: F401
     lolwut,
     objects,
     persistence,
+    pubsub,
     scanning,
     scripting,
     set_algebra,

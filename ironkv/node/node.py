@@ -28,7 +28,7 @@ from ironkv.node.files import allow_clients
 from ironkv.node.proposals import Proposals
 from ironkv.node.reads import ReadGate
 from ironkv.node.storage import Storage
-from ironkv.node.upkeep import Rates, Totals, close_idle, close_slow
+from ironkv.node.upkeep import Rates, Totals, close_idle, close_lagging, close_slow
 from ironkv.peers import wire
 from ironkv.peers.links import Links
 from ironkv.peers.pulse import Pulse
@@ -38,6 +38,9 @@ from ironkv.raft.messages import Message, Persist, Role
 from ironkv.server.connection import Connection
 from ironkv.server.dispatch import Dispatch
 from ironkv.server.listener import Listener
+from ironkv.server.output_limit import OutputLimit
+from ironkv.server.pubsub import Message as Published
+from ironkv.server.pubsub import PubSub
 from ironkv.storage.snapshots import Damaged, Manifest
 
 if TYPE_CHECKING:
@@ -73,6 +76,7 @@ class Node:
         self.leading = False
         self.loading = True
         self.recovered = 0.0
+        self.replayed = 1 << 63
         self._started = self.now_s = self._timer_at_s = time.monotonic()
         self._reading = settings.raft.reads
         self._stopping = asyncio.Event()
@@ -125,6 +129,7 @@ class Node:
             on_down=lambda peer: self._on_peer(peer, False),
             on_pulse=self._on_pulse,
             on_parcel=self._on_parcel,
+            on_published=lambda messages: self._dispatch.pubsub.arrived(messages),
             on_reborn=self._on_reborn,
             birth=self._storage.directory.birth,
         )
@@ -142,6 +147,11 @@ class Node:
             self.on_setting(f"limits.{name}", self._set_limits)
         self.on_setting("server.tcp_keepalive", self._set_limits)
         self.on_setting("log.level", self._set_log_level)
+        for name in ("pubsub_output_hard", "pubsub_output_soft", "pubsub_output_soft_s"):
+            self.on_setting(f"limits.{name}", self._set_output_limit)
+        self.on_setting("server.notify_keyspace_events", self._set_notifications)
+        self._set_output_limit()
+        self._set_notifications()
 
     def _set_limits(self) -> None:
         limits = self.settings.limits
@@ -152,6 +162,15 @@ class Node:
             proposals_max=limits.max_proposal_bytes,
             keepalive_s=self.settings.server.tcp_keepalive,
         )
+
+    def _set_output_limit(self) -> None:
+        limits = self.settings.limits
+        self._dispatch.output_limit = OutputLimit(
+            limits.pubsub_output_hard, limits.pubsub_output_soft, limits.pubsub_output_soft_s
+        )
+
+    def _set_notifications(self) -> None:
+        self._dispatch.notifications.choose(self.settings.server.notify_keyspace_events)
 
     def _set_log_level(self) -> None:
         logging.getLogger().setLevel(self.settings.log.level.upper())
@@ -234,6 +253,7 @@ class Node:
                 if self._stopping.is_set():
                     return
         self.recovered = 1.0
+        self.replayed = self._journal.last_index
         log.info("recovered entry %d in %.2f s", self.machine.applied, time.monotonic() - started)
 
     async def _hand_over(self) -> None:
@@ -361,6 +381,8 @@ class Node:
         most = self.settings.limits.client_output_buffer_limit
         if most:
             close_slow(self._dispatch.connections.values(), most)
+        if self._dispatch.pubsub.clients:
+            close_lagging(self._dispatch.connections.values(), self._dispatch.output_limit, self.now_s)
 
     def wake(self) -> None:
         if not self._woken:
@@ -373,6 +395,9 @@ class Node:
             self._dispatch.flush()
         else:
             self._guarded(self._driver.turn)
+
+    def spread(self, messages: list[Published]) -> None:
+        self._links.publish(messages)
 
     # -- node.driver.World
 
@@ -495,6 +520,10 @@ class Node:
     @property
     def sessions(self) -> Mapping[int, Connection]:
         return self._dispatch.connections
+
+    @property
+    def pubsub(self) -> PubSub:
+        return self._dispatch.pubsub
 
     @property
     def errors(self) -> Mapping[str, int]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from ironkv.server.connection import Connection
+from ironkv.server.output_limit import OutputLimit
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +52,15 @@ class Rates:
 
 
 def close_idle(connections: Iterable[Connection], now_s: float, timeout_s: int) -> None:
-    """Close clients that have asked nothing for longer than `timeout_s` and are owed nothing."""
+    """Close clients that have asked nothing for longer than `timeout_s`, are owed nothing and subscribed to
+    nothing."""
     idle = [
         connection
         for connection in connections
-        if now_s - connection.last_active > timeout_s and not connection.pending and not connection.stalled
+        if now_s - connection.last_active > timeout_s
+        and not connection.pending
+        and not connection.stalled
+        and connection.subscriptions is None
     ]
     for connection in idle:
         log.debug("%s idled for %d s", connection.address, timeout_s)
@@ -64,7 +69,18 @@ def close_idle(connections: Iterable[Connection], now_s: float, timeout_s: int) 
 
 def close_slow(connections: Iterable[Connection], most: int) -> None:
     """Close clients that have let more than `most` bytes of replies pile up."""
-    slow = [connection for connection in connections if connection.buffer_sizes()[1] > most]
+    slow = [
+        connection
+        for connection in connections
+        if connection.subscriptions is None and connection.buffer_sizes()[1] > most
+    ]
     for connection in slow:
         log.warning("%s does not read its replies: closed", connection.address)
         connection.kill()
+
+
+def close_lagging(connections: Iterable[Connection], limit: OutputLimit, now_s: float) -> None:
+    """Close subscribers that have been beyond their limit for too long."""
+    for connection in list(connections):
+        if connection.subscriptions is not None:
+            limit.enforce(connection, now_s)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
 from ironkv import clock
@@ -32,6 +32,11 @@ BURIED_S: Final = 10.0
 beside the one of its successor. Not for ever, in case we met the two in the wrong order."""
 QUEUED_MAX: Final = 64 << 20
 """Bytes waiting for a peer beyond which messages are dropped."""
+PUBLISHED_QUEUED_MAX: Final = 16 << 20
+"""The same for what clients have published: it must not keep Raft's messages waiting for long."""
+PUBLISHED_FRAME: Final = 1 << 20
+"""Bytes of published messages in one frame, about; a longer message has a frame to itself."""
+TELL_MISSED_S: Final = 5.0
 
 Address = tuple[str, int]
 OnMail = Callable[[str, wire.Mail], None]
@@ -45,7 +50,8 @@ class Links:
     Called in the loop: `on_mail(peer, mail)`, `on_up(peer)` when it can be spoken to, `on_down(peer)`
     when a connection with it broke, `on_pulse(peer, term)` (see `peers.pulse`), `on_reborn(peer)` when it
     is known by another birth than before: no mail of its older life follows, nor any of the newer precedes;
-    `on_parcel(peer, content)` for parts of a snapshot.
+    `on_parcel(peer, content)` for parts of a snapshot; `on_published(messages)` for what a peer's clients
+    have published, in the order in which the peer sent it, and nothing twice.
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class Links:
         on_pulse: OnPulse = lambda peer, term: None,
         on_reborn: OnPeer = lambda peer: None,
         on_parcel: Callable[[str, list[Any]], None] = lambda peer, content: None,
+        on_published: Callable[[list[tuple[bool, bytes, bytes]]], None] = lambda messages: None,
         birth: int = 0,
     ) -> None:
         self.cluster = cluster
@@ -68,7 +75,7 @@ class Links:
         self.peers = dict(peers)
         self.frame_max = frame_max
         self.hello = wire.hello(cluster, node_id, birth)
-        self.on_reborn, self.on_parcel = on_reborn, on_parcel
+        self.on_reborn, self.on_parcel, self.on_published = on_reborn, on_parcel, on_published
         self.on_mail, self.on_pulse, self.on_up, self.on_down = on_mail, on_pulse, on_up, on_down
         self._server: asyncio.Server | None = None
         self._dialled: dict[str, _Dialled] = {}
@@ -77,6 +84,11 @@ class Links:
         self._told: set[str] = set()
         self._births: dict[str, int] = {}
         self._buried: dict[tuple[str, int], float] = {}
+        self._links_made = 0
+        self._published_on: dict[str, int] = {}
+        self.missed = 0
+        """Published messages that some peer was not sent: it was too far behind."""
+        self._tell_missed_at = 0.0
 
     async def listen(self, host: str, port: int) -> None:
         """Open the cluster port. Raises OSError."""
@@ -120,6 +132,28 @@ class Links:
         link = self._dialled.get(peer)
         if link is not None and link.room():
             link.transport.write(wire.parcel(content))
+
+    def publish(self, messages: Iterable[tuple[bool, bytes, bytes]]) -> None:
+        """Send to every peer what clients have published, in order. One that cannot be reached, or does not
+        keep up, misses it."""
+        if not self._dialled:
+            return
+        for some in _of_size(messages, PUBLISHED_FRAME):
+            frame = wire.published(some)
+            for peer, link in self._dialled.items():
+                if link.transport.get_write_buffer_size() < PUBLISHED_QUEUED_MAX:
+                    link.transport.write(frame)
+                else:
+                    self._missed(peer, len(some))
+
+    def _missed(self, peer: str, count: int) -> None:
+        now = asyncio.get_running_loop().time()
+        self.missed += count
+        if now >= self._tell_missed_at:
+            self._tell_missed_at = now + TELL_MISSED_S
+            log.warning(
+                "%s does not keep up: messages of publishers are lost to it (%d so far)", peer, self.missed
+            )
 
     def online(self, peer: str) -> bool:
         """Whether the peer can be spoken to."""
@@ -165,6 +199,18 @@ class Links:
     def joined(self, link: _Accepted) -> None:
         self._accepted.add(link)
 
+    def number(self) -> int:
+        """A new connection's: later ones have higher numbers."""
+        self._links_made += 1
+        return self._links_made
+
+    def heard_published(self, link: _Link, messages: list[tuple[bool, bytes, bytes]]) -> None:
+        """A peer sent what its clients have published. Once it has done so on a newer connection, what is
+        still found on an older one comes too late: it would be out of order."""
+        if link.number >= self._published_on.get(link.peer, 0):
+            self._published_on[link.peer] = link.number
+            self.on_published(messages)
+
     def left(self, link: _Accepted) -> None:
         self._accepted.discard(link)
         if link.mailed:
@@ -181,6 +227,22 @@ class Links:
             dialled.transport.close()
         for accepted in [*self._accepted]:
             accepted.transport.close()
+
+
+def _of_size(
+    messages: Iterable[tuple[bool, bytes, bytes]], most: int
+) -> Iterator[list[tuple[bool, bytes, bytes]]]:
+    """The messages in lists of `most` bytes or little more, save that each has one at least."""
+    some: list[tuple[bool, bytes, bytes]] = []
+    size = 0
+    for message in messages:
+        if some and size + len(message[2]) > most:
+            yield some
+            some, size = [], 0
+        some.append(message)
+        size += len(message[1]) + len(message[2]) + 16
+    if some:
+        yield some
 
 
 def _notice_silence(sock: socket.socket) -> None:
@@ -200,6 +262,7 @@ class _Link(asyncio.Protocol):
 
     def __init__(self, links: Links) -> None:
         self.links = links
+        self.number = links.number()
         self.peer = ""
         self.mailed = False
         """Whether it carried mail: losing a connection that only pulsed means nothing."""
@@ -233,6 +296,8 @@ class _Link(asyncio.Protocol):
                     self.links.on_pulse(self.peer, frame.term)
                 elif isinstance(frame, wire.Parcel):
                     self.links.on_parcel(self.peer, frame.content)
+                elif isinstance(frame, wire.Published):
+                    self.links.heard_published(self, frame.messages)
                 else:
                     self.mailed = True
                     self.links.on_mail(self.peer, frame)

@@ -7,6 +7,7 @@
             [1, wall_ms, cluster_ms, [message, …]] Raft messages; cluster_ms is 0 unless sent by the leader
             [2, term]                              pulse: the sender still leads this term (peers.pulse)
             [4, what, …]                           a snapshot on its way (node.transfer)
+            [5, [shard, channel, message], …]      published by the sender's clients; `shard` a boolean
     message = [type number, the fields of its class in order, without `sender` and `to`]
 
 A frame's sender is who said hello on that connection, so nobody can speak for another node.
@@ -27,7 +28,8 @@ from ironkv.errors import IronKVError
 from ironkv.raft import messages as raft
 from ironkv.raft.messages import Entry, EntryKind, Message
 
-VERSION: Final = 2
+VERSION: Final = 3
+"""Whoever says another number may not know all kinds of frames, and is refused at hello."""
 HEAD: Final = Struct(">II")
 HELLO_MAX: Final = 1024
 """Before hello nobody is trusted with more than this many bytes."""
@@ -76,6 +78,12 @@ class Parcel(NamedTuple):
     content: list[Any]
 
 
+class Published(NamedTuple):
+    """What the clients of a node have published: (for a shard channel, channel, message)."""
+
+    messages: list[tuple[bool, bytes, bytes]]
+
+
 class Pulse(NamedTuple):
     """The sender leads `term`, but its loop is busy."""
 
@@ -98,6 +106,10 @@ def parcel(content: list[Any]) -> bytes:
     return _frame((4, *content))
 
 
+def published(messages: Iterable[tuple[bool, bytes, bytes]]) -> bytes:
+    return _frame((5, *messages))
+
+
 def _frame(body: object) -> bytes:
     data: bytes = msgpack.packb(body)
     return HEAD.pack(len(data), crc32(data)) + data
@@ -111,7 +123,7 @@ def _plain(message: Message) -> list[Any]:
     return plain
 
 
-def parse(body: bytes | memoryview, sender: str, to: str) -> Hello | Mail | Pulse | Parcel:
+def parse(body: bytes | memoryview, sender: str, to: str) -> Hello | Mail | Pulse | Parcel | Published:
     """One frame's body. Raises WireError for anything malformed."""
     try:
         kind, *rest = msgpack.unpackb(body, max_map_len=0, max_ext_len=0)
@@ -128,6 +140,8 @@ def parse(body: bytes | memoryview, sender: str, to: str) -> Hello | Mail | Puls
             return Pulse(term)
         if kind == 4:
             return Parcel(rest)
+        if kind == 5:
+            return Published([_published(*message) for message in rest])
     except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
         raise WireError(f"a malformed frame: {error}") from error
     raise WireError(f"a frame of unknown kind {kind!r}")
@@ -149,6 +163,12 @@ def _time(value: Any) -> float:
     if type(value) not in (float, int) or not isfinite(value):
         raise WireError(f"a time that is {value!r}")
     return float(value)
+
+
+def _published(shard: Any, channel: Any, message: Any) -> tuple[bool, bytes, bytes]:
+    if type(shard) is not bool or type(channel) is not bytes or type(message) is not bytes:
+        raise WireError("a malformed message of a publisher")
+    return shard, channel, message
 
 
 _ALLOWED: Final[dict[str, tuple[type, ...]]] = {

@@ -16,6 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, cast
 
 from ironkv.commands.later import Later
+from ironkv.commands.subscriptions import Subscriptions
 from ironkv.errors import ReplyError
 from ironkv.resp import replies
 from ironkv.resp.parser import Parser, Request
@@ -82,6 +83,11 @@ class Connection(asyncio.Protocol):
         self.transaction: Queue | None = None
         """Between MULTI and EXEC."""
         self.watching: Watch | None = None
+        self.subscriptions: Subscriptions | None = None
+        self.lags_since_s: float | None = None
+        """Since when more waits to be sent to this subscriber than `OutputLimit.soft`."""
+        self._own_pushes: list[bytes] = []
+        """What it has sent to itself, for after the reply."""
 
     # -- asyncio.Protocol
 
@@ -152,6 +158,8 @@ class Connection(asyncio.Protocol):
     def answer(self, reply: Reply) -> None:
         """Add a reply to the output, as CLIENT REPLY allows."""
         if self.replies != "on":
+            if type(reply) is replies.Pushes:
+                replies.append(self.out, reply, self.proto)
             self._count_silenced()
             return
         kind = type(reply)
@@ -192,9 +200,26 @@ class Connection(asyncio.Protocol):
             self.dirty = True
             self.dispatch.dirty.append(self)
 
+    def push(self, wire: bytes, *, after_reply: bool = False) -> None:
+        """Send something that is no reply, at the end of this turn; `after_reply`: not before the command has
+        been answered that it is about."""
+        if self.closing:
+            return
+        (self._own_pushes if after_reply else self.out).append(wire)
+        if not self.dirty:
+            self.dirty = True
+            self.dispatch.dirty.append(self)
+
+    def push_own(self) -> None:
+        """The reply has been given that its pushes to itself have waited for."""
+        if self._own_pushes:
+            self.out += self._own_pushes
+            self._own_pushes.clear()
+
     def flush(self) -> None:
         """One write for all replies so far; then close, if that was wanted."""
         self.dirty = False
+        self.push_own()
         if self.out:
             if self.lost:
                 self._drop_output()
@@ -206,6 +231,8 @@ class Connection(asyncio.Protocol):
                 self.transport.write(data)
                 self.out.clear()
                 self.heavy = 0
+            if self.subscriptions is not None:
+                self.dispatch.output_limit.enforce(self, self.node.now_s)
         if self.pending < PENDING_MAX and not self.backlog:
             self.resume("pending")
         if self.pending or self.stalled or self.lost or self.out:
@@ -280,6 +307,7 @@ class Connection(asyncio.Protocol):
         self.replies = "on"
         self.no_evict = self.no_touch = self.readonly = False
         self.discard()
+        self.dispatch.pubsub.leave(self)
         self.select(0)
 
     def begin(self) -> None:

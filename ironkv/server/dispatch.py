@@ -20,6 +20,9 @@ from ironkv.keyspace.listening import Listeners
 from ironkv.resp.parser import Request
 from ironkv.resp.replies import Reply
 from ironkv.server.connection import BACKLOG_BYTES, OUT_SLICE, PENDING_MAX, Connection
+from ironkv.server.notifications import Notifications
+from ironkv.server.output_limit import OutputLimit
+from ironkv.server.pubsub import Message, PubSub
 from ironkv.server.rides import Ride
 from ironkv.server.transactions import RIDE_BEHIND, Transactions
 from ironkv.server.watching import Watches
@@ -33,8 +36,15 @@ log = logging.getLogger(__name__)
 
 READ: Final = Route.READ
 WRITE: Final = Route.WRITE
-IN_ORDER: Final = frozenset({"HELLO", "RESET", "QUIT", "CLIENT|REPLY", "WAIT", "WATCH"})
+SUBSCRIBING: Final = frozenset(
+    {"SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "SSUBSCRIBE", "SUNSUBSCRIBE"}
+)
+IN_ORDER: Final = SUBSCRIBING | {"HELLO", "RESET", "QUIT", "CLIENT|REPLY", "WAIT", "WATCH"}
 """They change how earlier replies would look, or look at them: they wait until those are given."""
+OF_SUBSCRIBERS: Final = SUBSCRIBING | {"PING", "QUIT", "RESET"}
+"""What a subscriber may send in RESP2, where a reply cannot be told from a message."""
+PUBLISHING: Final = frozenset({"PUBLISH", "SPUBLISH"})
+"""Whoever hears of them may look at what was written before: they are done when that is."""
 RUN_LEAST: Final = 4
 """Requests from which on it pays to see whether a chunk is all one command."""
 LOADING: Final = "LOADING Redis is loading the dataset in memory"
@@ -45,6 +55,8 @@ class Server(Protocol):
 
     leading: bool
     loading: bool
+    replayed: int
+    """Entries up to this one were in the journal when the node started: they may have been applied before."""
 
     def may_read(self, connection: Connection) -> bool:
         """Whether the state is current for this connection's reads, now."""
@@ -62,7 +74,10 @@ class Server(Protocol):
         """What a read is told when nobody confirms that the state is current."""
 
     def wake(self) -> None:
-        """There is something to propose or a read round to start, at the end of this loop turn."""
+        """There is something to propose, to read or to send, at the end of this loop turn."""
+
+    def spread(self, messages: list[Message]) -> None:
+        """Send messages that were published here to all other nodes."""
 
 
 class Dispatch:
@@ -98,6 +113,10 @@ class Dispatch:
         self.node.keyspace.replacing = watches.replacing
         self._watches = watches
         self.transactions = Transactions(self, watches)
+        self.pubsub = PubSub(server.wake, has_peers=self.node.settings.cluster.enabled)
+        self.notifications = Notifications(server, self.listeners, self.pubsub)
+        self.output_limit = OutputLimit(0, 0, 0)
+        """Of subscribers."""
         self._held_back: set[Connection] = set()
         self._last_id = 0
         self._term = 0
@@ -137,6 +156,7 @@ class Dispatch:
         self.connections.pop(connection.id, None)
         self._held_back.discard(connection)
         self.transactions.discard(connection)
+        self.pubsub.leave(connection)
 
     def leads_in(self, term: int) -> None:
         """This node leads in a term, or not at all (0)."""
@@ -182,6 +202,9 @@ class Dispatch:
     def run(self, connection: Connection, requests: list[Request], readable: bool = False) -> None:
         """Answer requests, or send them on their way, in order. `readable`: reads may run."""
         server = self.server
+        if connection.subscriptions is not None and connection.proto == 2:
+            self._run_subscriber(connection, requests)
+            return
         if server.loading:
             self._run_loading(connection, requests)
             return
@@ -239,6 +262,8 @@ class Dispatch:
             elif connection.pending and row.name in IN_ORDER:
                 _put_back(connection, args, *rest)
                 break
+            elif connection.pending and row.name in PUBLISHING:
+                proposals.ride(Ride(connection, row, args))
             elif row.name == "WATCH" and not (granted or not server.leading or server.is_current()):
                 _put_back(connection, args, *rest)
                 self.stall_for_read(connection)
@@ -247,6 +272,9 @@ class Dispatch:
                 self.answer_local(connection, row, args)
                 if connection.queued >= 0:
                     self._run_transactions(connection, list(rest), readable)
+                    return
+                if connection.subscriptions is not None and connection.proto == 2:
+                    self._run_subscriber(connection, list(rest))
                     return
                 if connection.stalled or connection.closing:
                     _put_back(connection, *rest)
@@ -272,6 +300,26 @@ class Dispatch:
                 backlog.rotate(behind)
                 backlog.extend(rest)
                 backlog.rotate(-behind)
+                return
+
+    def _run_subscriber(self, connection: Connection, requests: list[Request]) -> None:
+        """Requests of a RESP2 connection that is subscribed to something."""
+        rest = iter(requests)
+        for args in rest:
+            try:
+                row = find(args)
+            except CommandError as error:
+                connection.answer(error)
+                continue
+            if row.name in OF_SUBSCRIBERS:
+                self.answer_local(connection, row, args)
+            else:
+                connection.answer(_not_for_subscribers(row))
+            if connection.closing:
+                return
+            if connection.subscriptions is None:
+                if following := list(rest):
+                    self.run(connection, following)
                 return
 
     def _run_alike(self, connection: Connection, database: Database, requests: list[Request]) -> bool:
@@ -345,6 +393,7 @@ class Dispatch:
             self.stall_for_later(connection, reply)
         else:
             self.say(connection, reply)
+            connection.push_own()
 
     def _crashed(self, row: Command, error: Exception) -> CommandError:
         log.error("command %s failed", row.lower_name, exc_info=error)
@@ -355,10 +404,12 @@ class Dispatch:
         row = ride.row
         if row is None:
             return ride.args
-        if not applied:
+        if not applied and row.route is not Route.LOCAL:
             return self.server.no_quorum()
         keyspace = self.node.keyspace
         try:
+            if row.route is Route.LOCAL:
+                return row.handler(ride.owner, ride.args)
             return row.handler(keyspace.database(ride.database), ride.args, keyspace.now_ms)
         except CommandError as error:
             return error
@@ -378,7 +429,8 @@ class Dispatch:
 
     def _run_loading(self, connection: Connection, requests: list[Request]) -> None:
         """While the log is replayed only commands that do without the state are served."""
-        for args in requests:
+        rest = iter(requests)
+        for args in rest:
             try:
                 row = find(args)
             except CommandError as error:
@@ -387,6 +439,9 @@ class Dispatch:
             if row.route is Route.LOCAL and "loading" in row.flags and row.group != "transactions":
                 self.answer_local(connection, row, args)
                 if connection.closing:
+                    return
+                if connection.subscriptions is not None and connection.proto == 2:
+                    self._run_subscriber(connection, list(rest))
                     return
             else:
                 connection.answer(NotAvailable(LOADING))
@@ -455,6 +510,9 @@ class Dispatch:
             dirty, self.dirty = self.dirty, []
             for connection in dirty:
                 connection.flush()
+        if self.pubsub.outgoing:
+            outgoing, self.pubsub.outgoing = self.pubsub.outgoing, []
+            self.server.spread(outgoing)
         if self.proposals.may_decide:
             self.server.wake()
         if self._held_back and self.proposals.bytes <= self.proposals_max // 2:
@@ -476,6 +534,13 @@ def _up_to_multi(requests: deque[Request]) -> list[Request]:
         if taken[-1][0].upper() == b"MULTI":
             break
     return taken
+
+
+def _not_for_subscribers(row: Command) -> CommandError:
+    return CommandError(
+        f"ERR Can't execute '{row.lower_name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
+        "are allowed in this context"
+    )
 
 
 def _is_read(args: Args) -> bool:

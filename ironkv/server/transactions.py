@@ -271,6 +271,10 @@ def _items(connection: Connection, queue: Queue) -> list[Any]:
             args[0] = row.wire_name
             items.append(args if complaint is None else Aside(connection, None, complaint))
             continue
+        if row.name == "SSUBSCRIBE":  # Redis lets those of old times in, and this not
+            refusal = CommandError("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client")
+            items.append(Aside(connection, None, refusal))
+            continue
         items.append(Aside(connection, row, args))
         if row.name == "SELECT":
             with contextlib.suppress(CommandError):

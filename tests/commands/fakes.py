@@ -9,11 +9,13 @@ from typing import Any
 
 from ironkv.commands import introspection, write_handlers  # noqa: F401  (importing fills the table)
 from ironkv.commands.later import Later
+from ironkv.commands.subscriptions import Subscriptions
 from ironkv.commands.table import find
 from ironkv.config import load
 from ironkv.errors import CommandError
 from ironkv.keyspace.keyspace import Keyspace
 from ironkv.resp.replies import Reply, encode
+from ironkv.server.pubsub import PubSub
 from tests.commands.wire import meaning
 
 
@@ -51,6 +53,7 @@ class FakeNode:
             "commit": 40, "applied": 40, "last_index": 41, "nodes": MEMBERS,
         }  # fmt: skip
         self.applied_settings: list[str] = []
+        self.pubsub = PubSub(lambda: None, has_peers=False)
 
     def follow(self, leader: str | None) -> None:
         """Be a follower, of `leader` or of nobody that is known."""
@@ -114,6 +117,8 @@ class FakeSession:
         self.last_command = "NULL"
         self.last_write_index = 0
         self.killed = False
+        self.subscriptions: Subscriptions | None = None
+        self.pushed: list[bytes] = []
         self.node.sessions[self.id] = self
 
     def select(self, index: int) -> None:
@@ -125,6 +130,9 @@ class FakeSession:
         self.db_index = 0
         self.replies = "on"
         self.no_evict = self.no_touch = self.readonly = False
+
+    def push(self, wire: bytes, *, after_reply: bool = False) -> None:
+        self.pushed.append(wire)
 
     def kill(self) -> None:
         self.killed = self.closing = True

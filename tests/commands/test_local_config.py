@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ironkv.commands.parameters import PARAMETERS
+from ironkv.commands.parameters import PARAMETERS, OutputLimit
 from ironkv.config import Settings
 from ironkv.refusals import keys
 from tests.commands.fakes import FakeSession
@@ -70,6 +70,7 @@ def test_how_values_are_held_is_shown_and_cannot_be_set() -> None:
 
 def test_every_setting_can_be_seen() -> None:
     redis_names = {
+        **dict.fromkeys(OutputLimit.PUBSUB, "client-output-buffer-limit"),
         "node.data_dir": "dir", "server.bind": "bind", "server.port": "port", "server.timeout": "timeout",
         "server.tcp_keepalive": "tcp-keepalive", "log.level": "loglevel", "cluster.nodes": "",
     }  # fmt: skip
@@ -127,7 +128,27 @@ def test_output_limit() -> None:
     args = [b"CONFIG", b"SET", b"client-output-buffer-limit", b"normal 1mb 0 0"]
     assert session.ask(args) == b"+OK\r\n"
     assert session.node.settings.limits.client_output_buffer_limit == 1 << 20
-    assert get(session, "client-output-buffer-limit") == {"client-output-buffer-limit": "normal 1048576 0 0"}
+    pubsub = "pubsub 33554432 8388608 60"
+    assert get(session, "client-output-buffer-limit") == {
+        "client-output-buffer-limit": f"normal 1048576 0 0 {pubsub}"
+    }
+    args[3] = b"Pubsub 2mb 64k 7 normal 0 0 0"
+    assert session.ask(args) == b"+OK\r\n"
+    limits = session.node.settings.limits
+    found = limits.pubsub_output_hard, limits.pubsub_output_soft, limits.pubsub_output_soft_s
+    assert (found, limits.client_output_buffer_limit) == ((2 << 20, 64_000, 7), 0)
+
+
+@pytest.mark.parametrize("flags", ["", "KEA", "AKEmn", "K$", "xE", "g$lshzxetdK", "nmEtlK", "KKgg", "E"])
+def test_event_classes_are_shown_as_redis_shows_them(oracle: Oracle, flags: str) -> None:
+    session = FakeSession()
+    wanted = [b"CONFIG", b"SET", b"notify-keyspace-events", flags.encode()]
+    shown = [b"CONFIG", b"GET", b"notify-keyspace-events"]
+    try:
+        for args in (wanted, shown):
+            assert session.ask(args) == oracle.ask(args)
+    finally:
+        oracle.ask([*wanted[:3], b""])
 
 
 @pytest.mark.parametrize(
@@ -144,8 +165,9 @@ def test_what_holds_anyway_may_be_set(name: str) -> None:
         ("appendfsync everysec", "(possibly related to argument 'appendfsync') - can't set immutable config"),
         ("maxmemory 1gb", "(possibly related to argument 'maxmemory') - can't set immutable config"),
         ("save 60␣1", "(possibly related to argument 'save') - can't set immutable config"),
-        ("notify-keyspace-events KEA",
-         "(possibly related to argument 'notify-keyspace-events') - can't set immutable config"),
+        ("notify-keyspace-events KEQ",
+         "(possibly related to argument 'notify-keyspace-events') - Invalid event class character. "
+         "Use 'Ag$lshzxeKEtmdn'."),
         ("port 7000", "(possibly related to argument 'port') - can't set immutable config"),
         ("raft.heartbeat_ms 50",
          "(possibly related to argument 'raft.heartbeat_ms') - can't set immutable config"),

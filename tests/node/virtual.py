@@ -142,6 +142,11 @@ class VirtualNode(Node):
         for peer, mail in by_peer.items():
             self.cluster.post(self.id, peer, wire.mail(mail, self.wall_ms(), cluster_ms))
 
+    def spread(self, messages: list[tuple[bool, bytes, bytes]]) -> None:
+        for peer in self.cluster.names:
+            if peer != self.id:
+                self.cluster.post(self.id, peer, wire.published(messages))
+
     def persist(self, persist: Persist) -> None:
         assert self.writing is None, "one write at a time"
         self.writing = persist
@@ -241,8 +246,11 @@ class Cluster:
             body = waiting.popleft()[wire.HEAD.size :]
             if node is not None:
                 mail = wire.parse(body, sender, to)
-                assert isinstance(mail, wire.Mail)
-                node._on_mail(sender, mail)
+                if isinstance(mail, wire.Published):
+                    node.pubsub.arrived(mail.messages)
+                else:
+                    assert isinstance(mail, wire.Mail)
+                    node._on_mail(sender, mail)
             some = True
         return some
 
