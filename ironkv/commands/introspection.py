@@ -141,8 +141,9 @@ def documented(row: Command) -> dict[bytes, Any]:
         b"summary": row.summary.encode(),
         b"since": row.since.encode(),
         b"group": row.group.encode(),
-        b"complexity": row.complexity.encode(),
     }
+    if row.complexity:
+        found[b"complexity"] = row.complexity.encode()
     if row.name in DEPRECATED:
         since, instead = DEPRECATED[row.name]
         found |= {

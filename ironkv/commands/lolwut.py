@@ -16,7 +16,7 @@ from ironkv.resp.replies import Reply, Verbatim
     "readonly fast",
     group="server",
     since="5.0.0",
-    complexity="O(1)",
+    complexity="",
     summary="Displays computer art and the Redis version.",
 )
 def lolwut(session: Session, args: Args) -> Reply:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tests.commands import geo_answers, stream_answers, zset_answers
+from tests.commands import geo_answers, sorting_answers, stream_answers, zset_answers
 from tests.commands.strategies.common import KEYS, Args, Later
 from tests.commands.wire import ErrorReply, meaning
 
@@ -258,7 +258,7 @@ MEANINGS: dict[bytes, Meaning] = {
     b"SUNION": _combined,
     b"SDIFF": _combined,
 }
-MEANINGS |= zset_answers.MEANINGS | stream_answers.MEANINGS | geo_answers.MEANINGS
+MEANINGS |= zset_answers.MEANINGS | stream_answers.MEANINGS | geo_answers.MEANINGS | sorting_answers.MEANINGS
 
 
 def answer(ask: Ask, args: list[bytes]) -> Any:

@@ -1,0 +1,32 @@
+"""How to compare what IronKV and Redis answer to SORT; `compare` takes it up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.commands.wire import ErrorReply, meaning
+
+Ask = Callable[[list[bytes]], bytes]
+
+
+def _sort(ask: Ask, args: list[bytes]) -> Any:
+    """The elements, or how many were stored. Where Redis compares by what a pattern finds, and finds the
+    same of two, their order is nobody's promise: then what was stored is removed again."""
+    words = [word.upper() for word in args]
+    if b"BY" in words[2:-1] and b"ALPHA" in words[2:] and not _all_differ(ask, args, words):
+        raw = ask(args)
+        reply = meaning(raw)
+        if b"STORE" in words:
+            ask([b"DEL", *args[1:]])
+        return reply if isinstance(reply, ErrorReply | int) else (raw[:1], len(reply))
+    return ask(args)
+
+
+def _all_differ(ask: Ask, args: list[bytes], words: list[bytes]) -> bool:
+    pattern = args[len(words) - words[::-1].index(b"BY")]
+    found = meaning(ask([b"SORT_RO", args[1], b"BY", b"nosort", b"GET", pattern]))
+    return not isinstance(found, list) or len(set(found)) == len(found)
+
+
+MEANINGS: dict[bytes, Callable[[Ask, list[bytes]], Any]] = {b"SORT": _sort, b"SORT_RO": _sort}
