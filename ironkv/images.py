@@ -16,7 +16,7 @@ has an image of its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from hashlib import blake2b
+from hashlib import blake2b, sha1
 from typing import Any, Final
 
 import msgpack
@@ -203,15 +203,16 @@ class _Unfinished:
 
 
 def extras(keyspace: Keyspace) -> bytes:
-    """What the state holds beside the slots."""
-    image: bytes = _pack({})
+    """What the state holds beside the slots: a msgpack map. Scripts are in the order in which they came."""
+    image: bytes = _pack({b"scripts": list(keyspace.scripts.values())})
     return image
 
 
 def load_extras(keyspace: Keyspace, image: bytes) -> None:
     """The reverse of `extras`. Raises Fault."""
     try:
-        _unpack_map(image)
+        found = _unpack_map(image)
+        keyspace.scripts = {sha1(body).hexdigest().encode(): body for body in found[b"scripts"]}
     except (ValueError, TypeError, LookupError, msgpack.UnpackException) as error:
         raise Fault(f"the image of what stands beside the slots cannot be read: {error!r}") from error
 

@@ -28,14 +28,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "commands": {"errors", "keyspace", "rdb", "resp", "scripting"},
     "scripting": {"errors", "resp.replies"},
     "machine": {"errors", "batch", "commands", "keyspace", "raft.messages", "resp.replies"},
-    "storage": {"errors", "raft.messages"},
+    "images": {"errors", "keyspace"},
+    "imaging": {"images", "keyspace"},
+    "storage": {"errors", "images", "keyspace", "machine", "raft.messages"},
     "peers": {"errors", "clock", "raft.messages"},
     "server": {"errors", "commands", "keyspace", "resp"},
     "tools": set(),  # they meet a node through its socket, as any client does
 }
 
 # Pure: no I/O, no clock, no awaiting. C code that only computes is fine.
-PURE = ("raft", "keyspace", "rdb", "resp", "errors", "batch")
+PURE = ("raft", "keyspace", "rdb", "resp", "errors", "batch", "images", "imaging")
 PURE_THIRD_PARTY = {"anycrc", "hiredis", "msgpack", "sortedcontainers"}
 WORLD = {
     "asyncio",

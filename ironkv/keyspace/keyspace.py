@@ -384,6 +384,7 @@ class Keyspace:
         """Become what `other` is, which must not be used any more; the databases stay the same objects."""
         self.stamp_ms = self.now_ms = other.stamp_ms
         self.entry = other.entry
+        self.scripts = other.scripts
         for index in range(DATABASES):
             if self._databases[index] is None and other._databases[index] is None:
                 continue

@@ -19,6 +19,7 @@ from typing import Final
 from ironkv.errors import Fault
 
 FORMAT: Final = 3
+READABLE: Final = (2, 3)
 """2 had no birth: it is given one."""
 
 

@@ -52,19 +52,21 @@ HINT_EVERY: Final = 32
 class Journal:
     """The durable log of one node. Raises Fault at open when what is there does not verify."""
 
-    def __init__(self, path: Path, map_size: int = 64 << 30) -> None:
+    def __init__(self, path: Path, map_size: int = 64 << 30, *, readonly: bool = False) -> None:
         self.path = path
         try:
             self._env = lmdb.open(
-                str(path), map_size=map_size, max_dbs=2, subdir=True, max_spare_txns=4, max_readers=126
-            )
+                str(path), map_size=map_size, max_dbs=2, subdir=True, max_spare_txns=4, max_readers=126,
+                readonly=readonly, lock=not readonly, create=not readonly,
+            )  # fmt: skip
             self._env.reader_check()
-            self._entries = self._env.open_db(b"entries")
-            self._node = self._env.open_db(b"node")
+            self._entries = self._env.open_db(b"entries", create=not readonly)
+            self._node = self._env.open_db(b"node", create=not readonly)
         except lmdb.Error as error:
             raise Fault(f"journal {path} cannot be opened: {error}") from error
-        sync_directory(path)
-        sync_directory(path.parent)
+        if not readonly:
+            sync_directory(path)
+            sync_directory(path.parent)
         self._failed = False
         self.writes = 0
         self.last_write_ms = 0.0

@@ -130,8 +130,9 @@ class Snapshots:
         self.path = path
         try:
             self._env = lmdb.open(
-                str(path), map_size=map_size, max_dbs=2, subdir=True, max_readers=126, readonly=readonly
-            )
+                str(path), map_size=map_size, max_dbs=2, subdir=True, max_readers=126,
+                readonly=readonly, lock=not readonly, create=not readonly,
+            )  # fmt: skip
             self._env.reader_check()
             self._manifests = self._env.open_db(b"manifests", create=not readonly)
             self._images = self._env.open_db(b"images", create=not readonly)
