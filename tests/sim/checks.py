@@ -113,9 +113,9 @@ class Checks:
 
     @staticmethod
     def _has_held(node: Node, entry: Entry) -> bool:
-        """Whether it is on the node's disk, or was on the one it lost and has not made up for."""
-        lost = node.lost if node.disk.hard.fresh else None
-        return node.disk.holds(entry) or (lost is not None and lost.holds(entry))
+        """Whether it is on the node's disk, or was on one that it lost and has not made up for."""
+        lost = node.lost if node.disk.hard.fresh else ()
+        return any(disk.holds(entry) for disk in (node.disk, *lost))
 
     def stands(self, state: Snapshot) -> None:
         """Whether applied or installed: the same index is the same state."""

@@ -213,9 +213,7 @@ class Cluster:
 
     def _wipe(self, node: Node) -> None:
         """A disk is lost: at most one at a time, and not before the last one has been made up for."""
-        if any(
-            each.lost is not None and each.disk.hard.fresh for each in self.nodes.values() if each is not node
-        ):
+        if any(each.lost and each.disk.hard.fresh for each in self.nodes.values() if each is not node):
             return
         self.wiped += 1
         node.wipe()

@@ -27,8 +27,8 @@ class Node:
         self.cluster = cluster
         self.name = name
         self.disk = Disk(fresh=cluster.begins_fresh)
-        self.lost: Disk | None = None
-        """The disk of the life before this one, if that was lost."""
+        self.lost: list[Disk] = []
+        """The disks that were lost since the node last was not fresh."""
         self.birth = next(cluster.births)
         self.known: dict[str, int] = {}
         """The births of the others, as this process knows them."""
@@ -108,7 +108,10 @@ class Node:
         if self.core is not None:
             self.crash()
         self.cluster.tell(f"{self.name} loses its disk")
-        self.lost, self.disk = self.disk, Disk(fresh=True)
+        if not self.disk.hard.fresh:
+            self.lost.clear()
+        self.lost.append(self.disk)
+        self.disk = Disk(fresh=True)
         self.snapshot = Snapshot(0, 0, 0)
         self.birth = next(self.cluster.births)
 
