@@ -30,7 +30,9 @@ def _word(chance: Random, longest: int = 300) -> bytes:
 
 def _score(chance: Random) -> bytes:
     whole = b"%d" % chance.randrange(-(2 ** chance.randrange(2, 62)), 1000)
-    return chance.choice([whole, repr(chance.random() * 1e6).encode(), b"inf", b"-inf", b"1e300", b"-0", b"0.1"])
+    return chance.choice(
+        [whole, repr(chance.random() * 1e6).encode(), b"inf", b"-inf", b"1e300", b"-0", b"0.1"]
+    )
 
 
 def _string(key: bytes, chance: Random, size: int) -> list[Command]:
@@ -65,7 +67,9 @@ def _zset(key: bytes, chance: Random, size: int) -> list[Command]:
 def _stream(key: bytes, chance: Random, size: int) -> list[Command]:
     made: list[Command] = []
     for number in range(size):
-        words = chance.choice([[b"f", b"g"], [b"f", b"g"], [_word(chance) for _ in range(chance.randrange(1, 4))]])
+        words = chance.choice(
+            [[b"f", b"g"], [b"f", b"g"], [_word(chance) for _ in range(chance.randrange(1, 4))]]
+        )
         pairs = [word for field in words for word in (field, _word(chance))]
         made.append([b"XADD", key, b"%d-%d" % (10 + number // 3, 1 + number % 3), *pairs])
     ids = [each[2] for each in made]

@@ -81,7 +81,9 @@ def saved(oracle: Oracle, request: pytest.FixtureRequest) -> tuple[bytes, dict[t
     chance = Random(7)
     oracle.ask([b"FLUSHALL"])
     oracle.ask([b"CONFIG", b"SET", b"rdbcompression", request.param])
-    oracle.ask([b"FUNCTION", b"LOAD", b"#!lua name=lib\nredis.register_function('f', function() return 1 end)"])
+    oracle.ask(
+        [b"FUNCTION", b"LOAD", b"#!lua name=lib\nredis.register_function('f', function() return 1 end)"]
+    )
     for db in (0, 3):
         oracle.ask([b"SELECT", b"%d" % db])
         for number in range(KEYS):
