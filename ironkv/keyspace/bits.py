@@ -37,10 +37,13 @@ def find(value: bytes, bit: int, first: int, last: int) -> int | None:
     """Where the first such bit is from bit `first` to bit `last`, both inside `value`."""
     low, high = first >> 3, last >> 3
     other = b"\0" if bit else b"\xff"
+    blank = other * min(CHUNK, len(value))
     edge = value[low] if bit else value[low] ^ 0xFF
     found = _first_one(low, edge & 0xFF >> (first & 7))
     if found is None:
         for start, chunk in _chunks(value, low + 1, high + 1):
+            if chunk == blank:  # ten times as fast as to strip it
+                continue
             rest = chunk.lstrip(other)
             if rest:
                 found = _first_one(start + len(chunk) - len(rest), rest[0] if bit else rest[0] ^ 0xFF)

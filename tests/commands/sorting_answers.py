@@ -11,10 +11,10 @@ Ask = Callable[[list[bytes]], bytes]
 
 
 def _sort(ask: Ask, args: list[bytes]) -> Any:
-    """The elements, or how many were stored. Where Redis compares by what a pattern finds, and finds the
-    same of two, their order is nobody's promise: then what was stored is removed again."""
+    """The elements, or how many were stored. Where their order is nobody's promise, what was stored is
+    removed again."""
     words = [word.upper() for word in args]
-    if b"BY" in words[2:-1] and b"ALPHA" in words[2:] and not _all_differ(ask, args, words):
+    if b"BY" in words[2:-1] and not _is_ordered(ask, args, words):
         raw = ask(args)
         reply = meaning(raw)
         if b"STORE" in words:
@@ -23,10 +23,13 @@ def _sort(ask: Ask, args: list[bytes]) -> Any:
     return ask(args)
 
 
-def _all_differ(ask: Ask, args: list[bytes], words: list[bytes]) -> bool:
+def _is_ordered(ask: Ask, args: list[bytes], words: list[bytes]) -> bool:
+    """Not a set that is left as it is, nor elements of which the pattern says the same."""
     pattern = args[len(words) - words[::-1].index(b"BY")]
+    if b"*" not in pattern:
+        return b"STORE" in words or meaning(ask([b"TYPE", args[1]])) != b"set"
     found = meaning(ask([b"SORT_RO", args[1], b"BY", b"nosort", b"GET", pattern]))
-    return not isinstance(found, list) or len(set(found)) == len(found)
+    return b"ALPHA" not in words or not isinstance(found, list) or len(set(found)) == len(found)
 
 
 MEANINGS: dict[bytes, Callable[[Ask, list[bytes]], Any]] = {b"SORT": _sort, b"SORT_RO": _sort}

@@ -145,6 +145,10 @@ def _may_tell(args: list[bytes], reply: Any) -> bool:
     return writes and not isinstance(reply, ReplyError)
 
 
+MADE = [
+    "SET s v", "RPUSH l a b", "HSET h f v", "SADD t a b", "ZADD z 1 a", "XADD x 1-1 f v",
+    "PFADD p 1", "GEOADD g 1 1 m",
+]  # fmt: skip
 IDLE = [
     "SET s v NX", "SET no v XX", "SETNX s v", "MSETNX s v n v", "SETRANGE s 0 ", "DEL no", "UNLINK no",
     "GETDEL no", "GETEX no PERSIST", "GETEX s PERSIST", "EXPIRE no 1", "EXPIRE s 10 XX", "PERSIST s",
@@ -155,13 +159,16 @@ IDLE = [
     "ZADD z GT 0 a", "ZINCRBY z 0 a", "ZREM z no", "ZPOPMIN no", "ZPOPMIN z 0", "ZREMRANGEBYRANK z 5 6",
     "ZRANGESTORE no z 5 6", "ZUNIONSTORE no 1 no", "GET s", "HGETALL h", "XADD no NOMKSTREAM * f v",
     "XTRIM x MAXLEN 5", "XDEL x 9-9",
+    "SETBIT s 0 0", "BITFIELD s GET u8 0 SET u8 0 118", "BITOP AND no nope", "PFADD p 1", "GEOADD g 1 1 m",
+    "GEOADD no XX 1 1 m", "GEOSEARCHSTORE no nope FROMLONLAT 1 1 BYRADIUS 1 m", "GEORADIUS g 1 1 1 m",
+    "SORT l ALPHA", "SORT no STORE nope",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("line", IDLE)
 def test_nothing_is_told_of_what_did_not_change(line: str) -> None:
     local = Recorder(now_ms=1_000)
-    for made in ["SET s v", "RPUSH l a b", "HSET h f v", "SADD t a b", "ZADD z 1 a", "XADD x 1-1 f v"]:
+    for made in MADE:
         local.do(made)
     local.told.clear()
     local.reply([word.encode() for word in line.split(" ")])
