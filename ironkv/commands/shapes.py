@@ -27,7 +27,7 @@ Argument = dict[bytes, Any]
 
 KEYS: Final = frozenset({"key", "key1", "key2", "newkey", "source", "destination", "destkey", "sourcekey"})
 INTEGERS: Final = (
-    "client-id", "count", "db", "decrement", "destination-db", "end", "id", "increment", "index", "index1",
+    "client-id", "count", "db", "decrement", "destination-db", "end", "increment", "index", "index1",
     "index2", "milliseconds", "min-match-len", "numreplicas", "offset", "protover", "seconds", "start",
     "timeout",
 )  # fmt: skip
