@@ -20,6 +20,7 @@ from ironkv.commands.table import Args, Route, command
 from ironkv.errors import CommandError
 from ironkv.keyspace.keyspace import Database
 from ironkv.resp.replies import OK, Reply, Status
+from ironkv.scripting.conversion import VALUE_BYTES
 from ironkv.scripting.interpreter import ARGUMENT_BYTES, SCRIPT_BYTES, Interpreter
 
 SHA_SIZE: Final = 40
@@ -91,8 +92,8 @@ def parse_numkeys(args: Args) -> int:
         raise CommandError("ERR Number of keys can't be greater than number of args")
     if count < 0:
         raise CommandError("ERR Number of keys can't be negative")
-    if sum(map(len, args)) > ARGUMENT_BYTES:
-        raise CommandError(f"ERR arguments of a script have more than {ARGUMENT_BYTES} bytes")
+    if sum(map(len, args)) + len(args) * VALUE_BYTES > ARGUMENT_BYTES:
+        raise CommandError(f"ERR arguments of a script take more than {ARGUMENT_BYTES} bytes")
     return count
 
 

@@ -24,11 +24,12 @@ from ironkv.scripting.numbers import bytes_float, bytes_integer, float_bytes, in
 
 log = logging.getLogger(__name__)
 
-STEPS: Final = 200_000_000
-"""VM instructions that a script may execute: about 4 seconds. State: see docs/decisions."""
+STEPS: Final = 100_000_000
+"""VM instructions that a script may execute: 0.4 s of plain arithmetic, a few seconds of work on texts and
+tables. Part of the replicated semantics, as all these bounds are: see docs/decisions."""
 HOOK_STEPS: Final = 1_000
-COMMANDS: Final = 1_000_000
-"""Commands that a script may call, weighed: see `Caller`. State."""
+COMMANDS: Final = 300_000
+"""Commands that a script may call, weighed (see `Caller`): one to five seconds."""
 BYTES_PER_WEIGHT: Final = 65_536
 """Of a command's arguments, which are copied."""
 WARM_BYTES: Final = 256 << 20
@@ -153,6 +154,8 @@ class State:
             else:
                 make = self._lua.table_from
                 result = self._run(function, sha, make(keys), make(argv))
+        except lua51.LuaMemoryError:
+            raise OutOfMemory from None
         finally:
             self._calls = outer
         if self._lua.get_memory_used(total=True) > self._settled + GARBAGE_BYTES:
@@ -167,12 +170,15 @@ class State:
         raise calls.problem or (OutOfMemory() if value == _OUT_OF_MEMORY else Exhausted())
 
     def _collect_garbage(self) -> None:
+        limit = self._lua.get_max_memory(total=True)
+        self._lua.set_max_memory(0)  # to collect takes some, too
         self._collect()
         self._settled = self._lua.get_memory_used(total=True)
         if self._settled > self._most // 4:
             self._functions.clear()
             self._collect()
             self._settled = self._lua.get_memory_used(total=True)
+        self._lua.set_max_memory(limit, total=True)
 
     # -- what the sandbox asks of Python: strings, numbers and booleans come and nothing else
 
