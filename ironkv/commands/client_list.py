@@ -151,7 +151,7 @@ class _Filter(NamedTuple):
     summary="Terminates open connections.",
 )
 def client_kill(session: Session, args: Args) -> Reply:
-    """CLIENT KILL ip:port | [ID client-id] [TYPE type] [USER user] [ADDR ip:port] [LADDR ip:port] [SKIPME yes|no]"""
+    """CLIENT KILL ip:port | [ID client-id] [TYPE type] [USER user] [ADDR ip:port] [LADDR ip:port] [SKIPME yes|no]"""  # noqa: E501
     if len(args) == 3:
         if not _kill(session, _Filter(address=_text(args[2]), skip_me=False)):
             raise CommandError("ERR No such client")
