@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ironkv.errors import CommandError, WrongType
-from ironkv.resp.replies import NULL_ARRAY, OK, Keyed, Members, Push, Status, Verbatim, encode, format_float
+from ironkv.resp.replies import (
+    NULL_ARRAY,
+    OK,
+    Decimal,
+    Keyed,
+    Members,
+    Push,
+    Status,
+    Verbatim,
+    encode,
+    format_float,
+)
 
 CASES: list[tuple[Any, bytes, bytes]] = [
     (b"", b"$0\r\n\r\n", b"$0\r\n\r\n"),
@@ -39,6 +50,9 @@ CASES: list[tuple[Any, bytes, bytes]] = [
     (Push([b"a"]), b"*1\r\n$1\r\na\r\n", b">1\r\n$1\r\na\r\n"),
     (1.5, b"$3\r\n1.5\r\n", b",1.5\r\n"),
     (float("-inf"), b"$4\r\n-inf\r\n", b",-inf\r\n"),
+    (Decimal(0.1), b"$19\r\n0.10000000000000001\r\n", b",0.10000000000000001\r\n"),
+    (Decimal(100.0), b"$3\r\n100\r\n", b",100\r\n"),
+    (Decimal(-0.0), b"$1\r\n0\r\n", b",0\r\n"),
     (True, b":1\r\n", b"#t\r\n"),
     (False, b":0\r\n", b"#f\r\n"),
     (Verbatim(b"a\nb"), b"$3\r\na\nb\r\n", b"=7\r\ntxt:a\nb\r\n"),
