@@ -406,8 +406,8 @@ class RaftCore:
         self._matched = max(self._matched, last)
         # Never beyond what is known to match: the rest of our log may yet be replaced (§5.3).
         log.commit = max(log.commit, min(message.commit, self._matched))
-        if message.welcome and self._hard.fresh:
-            self._welcome = max(message.commit, self._welcome or 0)
+        if message.welcome and self._hard.fresh and self._welcome is None:
+            self._welcome = message.commit  # the first will do: it need not run after a leader under load
         # A heartbeat is answered at once, saying what is durable so far; entries once they are.
         if not message.entries or last <= log.durable:
             self._ack_owed = True
