@@ -314,6 +314,8 @@ class Dispatch:
             if row.name in OF_SUBSCRIBERS:
                 self.answer_local(connection, row, args)
             else:
+                if row.name == "EXEC":
+                    connection.discard()
                 connection.answer(_not_for_subscribers(row))
             if connection.closing:
                 return
@@ -537,9 +539,10 @@ def _up_to_multi(requests: deque[Request]) -> list[Request]:
 
 
 def _not_for_subscribers(row: Command) -> CommandError:
+    begin = "EXECABORT Transaction discarded because of:" if row.name == "EXEC" else "ERR"
     return CommandError(
-        f"ERR Can't execute '{row.lower_name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
-        "are allowed in this context"
+        f"{begin} Can't execute '{row.lower_name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
+        "RESET are allowed in this context"
     )
 
 

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ironkv.peers import wire
-from ironkv.peers.wire import Frames, Hello, Mail, Pulse, WireError
+from ironkv.peers.wire import Frames, Hello, Mail, Published, Pulse, WireError
 from ironkv.raft import messages as raft
 from ironkv.raft.messages import Append, Entry, EntryKind, Message
 
@@ -89,6 +89,23 @@ def test_of_another_version_only_the_number_matters(later: tuple[object, ...]) -
 def test_a_pulse_comes_through(term: int) -> None:
     (body,) = cut(wire.pulse(term))
     assert wire.parse(body, "a", "b") == Pulse(term)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.binary(max_size=20), st.binary(max_size=2000))))
+def test_what_is_published_comes_through(messages: list[tuple[bool, bytes, bytes]]) -> None:
+    (body,) = cut(wire.published(messages))
+    assert wire.parse(body, "a", "b") == Published(messages)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [b"", (), (False, b"a"), (0, b"a", b"b"), (None, b"a", b"b"), (False, "a", b"b"), (False, b"a", 1),
+     (True, b"a", b"b", b"c"), 7, None, {}],
+)  # fmt: skip
+def test_what_is_published_must_be_well_formed(message: object) -> None:
+    (body,) = cut(wire._frame((5, (False, b"good", b"one"), message)))
+    with pytest.raises(WireError):
+        wire.parse(body, "a", "b")
 
 
 def test_who_speaks_is_decided_by_the_connection() -> None:
@@ -205,10 +222,10 @@ mails = st.tuples(
 @example((1, 0, 0, [b"\x07\x01\x01"]))
 @example((1, 0, 0, [[4, 1, 0, 0, 0, 1, [[1, -1, 1, b""]], False]]))
 @example((1, 0, 0, [[4, 1, 0, 0, 0, 1, [[1, 1, True, b""]], False]]))
-@example((False, 2, "c", "n", 1))
-@example((0, 2, "c", "n", -1))
-@example((0, 2, "c", "n", True))
-@example((0, 2, "c", "n"))
+@example((False, wire.VERSION, "c", "n", 1))
+@example((0, wire.VERSION, "c", "n", -1))
+@example((0, wire.VERSION, "c", "n", True))
+@example((0, wire.VERSION, "c", "n"))
 @example((1.0, 0, 0, []))
 @example((2, True))
 @example((2, -1))
