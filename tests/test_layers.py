@@ -33,7 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "storage": {"errors", "images", "keyspace", "machine", "raft.messages"},
     "peers": {"errors", "clock", "raft.messages"},
     "server": {"errors", "commands", "keyspace", "resp"},
-    "tools": set(),  # they meet a node through its socket, as any client does
+    # They meet a node through its socket, as any client does; or its directory, once it is stopped.
+    "tools": {"errors", "keyspace", "rdb", "storage.stopped"},
 }
 
 # Pure: no I/O, no clock, no awaiting. C code that only computes is fine.
