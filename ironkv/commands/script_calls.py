@@ -115,9 +115,19 @@ def _time(calls: ScriptCalls, args: Args) -> Reply:
     return [b"%d" % seconds, b"%d" % (milliseconds * 1000)]
 
 
+def _publish(calls: ScriptCalls, args: Args) -> Reply:
+    """To the subscribers on every node, as each runs the script. How many they are must not matter: 0."""
+    messenger = calls.db.keyspace.messenger
+    if messenger is not None:
+        messenger([(args[0].upper() == b"SPUBLISH", args[1], args[2])])
+    return 0
+
+
 _OF_THE_CONNECTION: Final[dict[str, Callable[[ScriptCalls, Args], Reply]]] = {
     "PING": _ping,
     "ECHO": _echo,
     "SELECT": _select,
     "TIME": _time,
+    "PUBLISH": _publish,
+    "SPUBLISH": _publish,
 }

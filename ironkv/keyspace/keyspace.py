@@ -297,6 +297,7 @@ class Keyspace:
         "expired",
         "imager",
         "listener",
+        "messenger",
         "now_ms",
         "replacing",
         "scripts",
@@ -329,6 +330,8 @@ class Keyspace:
         """Given a slot's values before they change, deadlines included (see the head of this file)."""
         self.listener: Callable[[Database, bytes, bytes], None] | None = None
         """Given (database, event, key) after a change."""
+        self.messenger: Callable[[list[tuple[bool, bytes, bytes]]], None] | None = None
+        """Given (whether to a shard channel, channel, message): what a script publishes, on every replica."""
         self.replacing: Callable[[Database, Database | None], None] | None = None
         """Given a database before it loses all that it holds, and the one whose contents it is to get:
         FLUSHDB, FLUSHALL and SWAPDB change many keys and tell of none."""

@@ -115,11 +115,17 @@ class Dispatch:
         self.transactions = Transactions(self, watches)
         self.pubsub = PubSub(server.wake, has_peers=self.node.settings.cluster.enabled)
         self.notifications = Notifications(server, self.listeners, self.pubsub)
+        self.node.keyspace.messenger = self._published_by_script
         self.output_limit = OutputLimit(0, 0, 0)
         """Of subscribers."""
         self._held_back: set[Connection] = set()
         self._last_id = 0
         self._term = 0
+
+    def _published_by_script(self, messages: list[Message]) -> None:
+        """To the clients of this node: every node applies the script. Not again while the log is replayed."""
+        if not self.server.loading:
+            self.pubsub.arrived(messages)
 
     # -- connections come and go
 

@@ -205,6 +205,15 @@ def test_a_script_sees_nothing_of_another(local: Local) -> None:
         assert run(local, f"return {{{seen}}}") == [b"0.33333333333333", b"0.39646477363839", 0, 0, 1]
 
 
+def test_a_script_publishes_on_every_replica_and_learns_nothing_of_it(local: Local) -> None:
+    heard: list[tuple[bool, bytes, bytes]] = []
+    local.keyspace.messenger = heard.extend
+    script = "return {redis.call('publish', 'c', 'm'), redis.call('spublish', 's', 5)}"
+    assert run(local, script) == [0, 0]
+    assert heard == [(False, b"c", b"m"), (True, b"s", b"5")]
+    assert "Write commands are not allowed" in str(local.reply([b"EVAL_RO", script.encode(), b"0"]))
+
+
 def test_keys_of_a_call() -> None:
     for name in (b"EVAL", b"EVALSHA", b"EVAL_RO", b"EVALSHA_RO"):
         args = [name, b"x", b"2", b"a", b"b", b"c"]

@@ -100,7 +100,7 @@ def test_functions_of_python_do_not_show_in_errors() -> None:
         "local ok, e = pcall(redis.call, {}) return type(e)",
         "local ok, e = pcall(redis.call, string.rep('x', 100), function() end) return type(e)",
         "local ok, e = pcall(redis.sha1hex, {}) return type(e)",
-        "local ok, e = xpcall(function() redis.call('fail') end, pcall) return type(e)",
+        "local ok, e = xpcall(function() redis.call('fail') end, type) return type(e)",
         "local ok, e = pcall(redis.log, 3, setmetatable({}, {__tostring = error})) return type(e)",
         "local ok, e = pcall(struct.pack, 'i8', 0/0) return type(e)",
         "local ok, e = pcall(struct.unpack, 'd', '') return type(e)",
