@@ -109,7 +109,7 @@ def _all_of_local(local: Local) -> dict[tuple[int, bytes], list[Any]]:
     found = {}
     for db in local.keyspace.used():
         local.index = db.index
-        found |= {(db.index, key): seen(local.ask, key) for key in db.keys()}
+        found |= {(db.index, key): seen(local.ask, key) for key in list(db.keys())}
     return found
 
 
