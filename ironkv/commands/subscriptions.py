@@ -48,8 +48,8 @@ class PubSub(Protocol):
     def publish(self, channel: bytes, message: bytes, publisher: Session | None = None) -> int:
         """Send a message to all that hear the channel, on every node; how many of them are on this one.
 
-        Not part of the state: at most once, by one node. What is done on every replica (a script) must
-        therefore call it only where its client is answered, and must not let the result decide anything.
+        Not part of the state: it is called by the one node that answers the client (in EXEC, too). What every
+        replica does for itself, a script, uses `Keyspace.messenger`, which sends nothing to other nodes.
         `publisher`: who gets its own copy only after the reply to its command.
         """
 

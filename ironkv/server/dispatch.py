@@ -123,8 +123,8 @@ class Dispatch:
         self._term = 0
 
     def _published_by_script(self, messages: list[Message]) -> None:
-        """To the clients of this node: every node applies the script. Not again while the log is replayed."""
-        if not self.server.loading:
+        """To the clients of this node: every node applies the script. Not again when the log is replayed."""
+        if self.node.keyspace.entry > self.server.replayed:
             self.pubsub.arrived(messages)
 
     # -- connections come and go
@@ -337,6 +337,8 @@ class Dispatch:
             return False
         if row.route is WRITE:
             done = self._write_alike(connection, row, requests)
+        elif row.name == "PUBLISH":
+            done = self._publish_alike(connection, row, requests)
         elif row.run is None or connection.pending or connection.replies != "on":
             return False
         else:
@@ -345,6 +347,17 @@ class Dispatch:
         if done:
             connection.last_row = row
         return done
+
+    def _publish_alike(self, connection: Connection, row: Command, requests: list[Request]) -> bool:
+        if connection.pending or connection.replies != "on" or connection.subscriptions is not None:
+            return False
+        name = requests[0][0]
+        for args in requests:
+            if len(args) != row.arity or args[0] != name:
+                return False
+        publish = self.pubsub.publish
+        connection.out += [b":%d\r\n" % publish(channel, message) for _, channel, message in requests]
+        return True
 
     def _write_alike(self, connection: Connection, row: Command, requests: list[Request]) -> bool:
         if not self.server.leading:

@@ -126,34 +126,41 @@ class PubSub:
         receivers = 0
         subscribers = self._channels.get(channel)
         if subscribers is not None:
-            receivers = self._push(subscribers, Kind.CHANNEL, _bulks(channel, message), publisher)
+            self._push(subscribers, Kind.CHANNEL, _two(channel, message), publisher)
+            receivers = len(subscribers)
         if self._patterns:
+            body = b""
             for pattern, subscribers in self._patterns.items():
                 if self._matchers[pattern](channel):
-                    body = _bulks(pattern, channel, message)
-                    receivers += self._push(subscribers, Kind.PATTERN, body, publisher)
+                    body = body or _two(channel, message)
+                    named = b"$%d\r\n%b\r\n%b" % (len(pattern), pattern, body)
+                    self._push(subscribers, Kind.PATTERN, named, publisher)
+                    receivers += len(subscribers)
         return receivers
 
     def _deliver_to_shard(self, channel: bytes, message: bytes, publisher: Session | None) -> int:
         subscribers = self._shards.get(channel)
         if subscribers is None:
             return 0
-        return self._push(subscribers, Kind.SHARD, _bulks(channel, message), publisher)
+        self._push(subscribers, Kind.SHARD, _two(channel, message), publisher)
+        return len(subscribers)
 
     def _push(
         self, subscribers: dict[Session, None], kind: Kind, body: bytes, publisher: Session | None
-    ) -> int:
+    ) -> None:
         heads = _HEADS[kind]
-        wires: dict[int, bytes] = {}
+        two = three = b""
         for session in subscribers:
-            proto = session.proto
-            wire = wires.get(proto)
-            if wire is None:
-                wire = wires[proto] = heads[proto] + body
-            session.push(wire, after_reply=session is publisher)
+            if session.proto == 2:
+                wire = two = two or heads[2] + body
+            else:
+                wire = three = three or heads[3] + body
+            if session is publisher:
+                session.push(wire, after_reply=True)
+            else:
+                session.push(wire)
         self._wake()
-        return len(subscribers)
 
 
-def _bulks(*words: bytes) -> bytes:
-    return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
+def _two(channel: bytes, message: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(channel), channel, len(message), message)

@@ -158,6 +158,19 @@ def test_subscribing_and_publishing_in_a_transaction(client: Client) -> None:
     ).startswith("ERR SSUBSCRIBE isn't allowed")
 
 
+@pytest.mark.parametrize("odd", ["PUBLISH a", "publish a x", "PING", "SPUBLISH a x"])
+def test_a_pipeline_of_publishing(client: Client, odd: str) -> None:
+    other = subscriber(client, "SUBSCRIBE a")
+    sent = [f"PUBLISH a {n}" for n in range(20)]
+    replies = client.ask(*sent[:10], odd, *sent[10:])
+    assert replies[:10] + replies[11:] == [1] * 20
+    numbers = [int(data) for _, _, data in other.take() if data != b"x"]
+    assert numbers == list(range(20))
+    client.ask("HELLO 3", "SUBSCRIBE a")
+    one = b">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nm\r\n"
+    assert raw(client, *["PUBLISH a m"] * 5) == (b":2\r\n" + one) * 5
+
+
 def test_one_write_for_all_messages_of_a_turn_to_each_of_many(client: Client) -> None:
     others = [subscriber(client, "SUBSCRIBE a") for _ in range(1000)]
     before = [other.transport.writes for other in others]
@@ -202,6 +215,7 @@ def test_a_restart_repeats_nothing(cluster: Cluster) -> None:
     client = cluster.leader().client()
     client.ask("CONFIG SET notify-keyspace-events KEA")
     client.ask("MULTI", "SET x 1", "PUBLISH a x", "EXEC", "PUBLISH a y")
+    client.raw(encode(["EVAL", "return redis.call('PUBLISH', 'a', 'z')", "0"]))
     cluster.advance(200)
     for name in cluster.names:
         cluster.crash(name)
@@ -215,6 +229,17 @@ def test_a_restart_repeats_nothing(cluster: Cluster) -> None:
     cluster.elect()
     assert [len(each.take()) for each in clients] == [2] * 3
     assert cluster.leader().client().ask("GET x") == [b"1"]
+
+
+def test_a_script_publishes_once_on_every_node(cluster: Cluster) -> None:
+    clients = everywhere(cluster)
+    publisher = cluster.leader().client()
+    publisher.raw(
+        encode(["EVAL", "redis.call('PUBLISH', 'a', 'z') return redis.call('SPUBLISH', 's', 'y')", "0"])
+    )
+    cluster.advance(200)
+    assert publisher.take() == [0], "how many hear it is not the same on all replicas"
+    assert [each.take() for each in clients] == [[[b"message", b"a", b"z"], [b"smessage", b"s", b"y"]]] * 3
 
 
 # -- subscribers that do not read
