@@ -112,7 +112,8 @@ def restore(db: Database, args: Args, now_ms: int) -> Reply:
     How idle or how much used a key is is not kept: IDLETIME and FREQ have no effect.
     """
     options, key = parse_restore(args), args[1]
-    if not options.replace and db.find(key) is not None:
+    is_there = db.find(key) is not None
+    if is_there and not options.replace:
         raise CommandError("BUSYKEY Target key name already exists.")
     try:
         value = payload.load(args[3])
@@ -125,6 +126,8 @@ def restore(db: Database, args: Args, now_ms: int) -> Reply:
         delete(db, key)
         return OK
     db.set(key, value)
+    if is_there:
+        db.notify(b"new", key)  # as if it had been removed first; but it keeps its place for SCAN (K4)
     if deadline_ms is not None:
         db.set_deadline(key, deadline_ms)
     db.notify(b"restore", key)

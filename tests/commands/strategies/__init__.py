@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.commands.strategies import (
     bitmaps,
+    dumping,
     expiration,
     hashes,
     keys,
@@ -25,6 +26,7 @@ from tests.commands.strategies.common import Args, spoiled
 GROUPS: dict[str, list[st.SearchStrategy[Args]]] = {
     "strings": strings.COMMANDS,
     "keys": keys.COMMANDS,
+    "dumping": dumping.COMMANDS,
     "lists": lists.COMMANDS,
     "zsets": zsets.COMMANDS,
     "expiration": expiration.COMMANDS,
