@@ -158,8 +158,9 @@ class Connection(asyncio.Protocol):
     def answer(self, reply: Reply) -> None:
         """Add a reply to the output, as CLIENT REPLY allows."""
         if self.replies != "on":
-            if type(reply) is replies.Pushes:
-                replies.append(self.out, reply, self.proto)
+            for each in reply if type(reply) is list else (reply,):
+                if type(each) is replies.Pushes:
+                    replies.append(self.out, each, self.proto)
             self._count_silenced()
             return
         kind = type(reply)

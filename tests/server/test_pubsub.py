@@ -97,6 +97,9 @@ def test_confirmations_are_not_silenced(client: Client) -> None:
     assert client.ask("CLIENT REPLY OFF", "PING", "SUBSCRIBE a") == [[b"subscribe", b"a", 1]]
     client.node.client().ask("PUBLISH a x")
     assert client.take() == [[b"message", b"a", b"x"]]
+    assert client.ask("RESET", "CLIENT REPLY OFF", "MULTI", "SET x 1", "SUBSCRIBE b", "EXEC") == [
+        b"RESET", [b"subscribe", b"b", 1],
+    ]  # fmt: skip
 
 
 def test_what_the_node_tells_of_them(client: Client) -> None:

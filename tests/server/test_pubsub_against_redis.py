@@ -101,8 +101,10 @@ def _comparable(words: list[bytes], data: bytes) -> Any:
     """All replies, without an order where Redis has that of a hash table: of the patterns that match one
     message, of what is unsubscribed when no names are given. In RESP3 Redis 7.0 has the message to oneself
     before the reply, 7.2 after it."""
-    replies = _replies(data)
     name = words[0].upper()
+    if name == b"EXEC":  # both at once, and in 7.0 a message to oneself stands between the replies
+        return sorted(data.split(b"\r\n"))
+    replies = _replies(data)
     if (
         name == b"PUBSUB"
         and len(replies) == 1
@@ -173,14 +175,21 @@ def test_random_steps(cluster: Cluster, redis: Path, seed: int) -> None:
     chance = random.Random(seed)
     ours, theirs = Ours(cluster), Theirs(redis)
     done: list[Any] = []
+    queueing: set[int] = set()
     try:
         for side in (ours, theirs):
             side.step(0, [b"HELLO", b"3"])
         for _ in range(STEPS):
             who = chance.randrange(CLIENTS)
             words = _command(chance)
-            if chance.random() < 0.03:
+            if chance.random() < 0.03 and who not in queueing:
                 words = [b"HELLO", chance.choice([b"2", b"3"])]
+            if who in queueing and words[:2] == [b"CLIENT", b"REPLY"]:
+                continue  # silenced within EXEC, Redis sends the head of an array and nothing else
+            if words[0] == b"MULTI":
+                queueing.add(who)
+            elif words[0] in (b"EXEC", b"DISCARD", b"RESET"):
+                queueing.discard(who)
             done.append((who, words))
             mine, expected = ours.step(who, words), theirs.step(who, words)
             if words[0] == b"HELLO" and not expected[who].startswith((b"-", b"+QUEUED")):
