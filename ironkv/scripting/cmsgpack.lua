@@ -1,7 +1,7 @@
 -- cmsgpack: MessagePack as lua-cmsgpack 0.4 of Redis reads and writes it.
 
 local tools = ...
-local host, behind, reraise = tools.host, tools.behind, tools.reraise
+local behind, reraise = tools.behind, tools.reraise
 local byte, char, sub = string.byte, string.char, string.sub
 local error, floor, format, next, pcall, rawget, select, tonumber, type, unpack =
   error, math.floor, string.format, next, pcall, rawget, select, tonumber, type, unpack
@@ -45,20 +45,20 @@ local function put_integer(number)
     if number <= 0xFF then return put(char(0xCC, number)) end
     if number <= 0xFFFF then return put(short(0xCD, number)) end
     if number <= 0xFFFFFFFF then return put(long(0xCE, number)) end
-    return put("\207" .. host.integer_bytes(number, 8, false))
+    return put("\207" .. tools.integer_bytes(number, 8, false))
   end
   if number >= -32 then return put(char(256 + number)) end
   if number >= -128 then return put(char(0xD0, 256 + number)) end
   if number >= -32768 then return put(short(0xD1, 65536 + number)) end
   if number >= -2147483648 then return put(long(0xD2, 4294967296 + number)) end
-  return put("\211" .. host.integer_bytes(number, 8, false))
+  return put("\211" .. tools.integer_bytes(number, 8, false))
 end
 
 local function put_number(number)
   if number == floor(number) and number >= -2 ^ 63 and number < 2 ^ 63 then return put_integer(number) end
-  local single = host.float_bytes(number, 4, false)
-  if host.bytes_float(single, false) == number then return put("\202" .. single) end
-  put("\203" .. host.float_bytes(number, 8, false))
+  local single = tools.float_bytes(number, 4, false)
+  if tools.bytes_float(single, false) == number then return put("\202" .. single) end
+  put("\203" .. tools.float_bytes(number, 8, false))
 end
 
 local function put_head(count, least, sign)
@@ -187,14 +187,14 @@ end
 
 local function wide()
   need(9)
-  local number = host.bytes_integer(sub(text, at + 1, at + 8), false, true)
+  local number = tools.bytes_integer(sub(text, at + 1, at + 8), false, true)
   at = at + 9
   return number
 end
 
 local function float(count)
   need(1 + count)
-  local number = host.bytes_float(sub(text, at + 1, at + count), false)
+  local number = tools.bytes_float(sub(text, at + 1, at + count), false)
   at = at + 1 + count
   return number
 end

@@ -33,8 +33,11 @@ VALUE_BYTES: Final = 64
 class ToLua:
     """Makes Lua values of replies, as Redis's scripts see them in RESP2 or RESP3."""
 
-    def __init__(self, make_table: Callable[[Any], Any]) -> None:
+    def __init__(self, make_table: Callable[[Any], Any], make_keyed: Callable[[int, Any, Any], Any]) -> None:
         self._table = make_table
+        """Of a list or a dict."""
+        self._keyed = make_keyed
+        """Of a number of keys, and of values."""
 
     def value(self, reply: Reply, proto: int) -> Any:
         """The Lua value of a reply. None is nil."""
@@ -52,7 +55,9 @@ class ToLua:
         return self._as_resp2(reply) if proto == 2 else self._as_resp3(reply)
 
     def _array(self, items: Sequence[Reply], proto: int) -> Any:
-        values = [item if type(item) is bytes else self.value(item, proto) for item in items]
+        return self._row([item if type(item) is bytes else self.value(item, proto) for item in items])
+
+    def _row(self, values: list[Any]) -> Any:
         if None in values:
             return self._table({place: item for place, item in enumerate(values, 1) if item is not None})
         return self._table(values)
@@ -81,11 +86,13 @@ class ToLua:
         if isinstance(reply, float):
             return self._table({b"double": reply})
         if isinstance(reply, dict | Keyed):
-            pairs = reply.items() if isinstance(reply, dict) else reply
-            inner = {self.value(key, 3): self.value(item, 3) for key, item in pairs}
-            return self._table({b"map": self._table({k: v for k, v in inner.items() if v is not None})})
+            pairs = list(reply.items()) if isinstance(reply, dict) else reply
+            keys = self._array([key for key, _ in pairs], 3)
+            values = self._array([value for _, value in pairs], 3)
+            return self._table({b"map": self._keyed(len(pairs), keys, values)})
         if isinstance(reply, Members):
-            return self._table({b"set": self._table({self.value(item, 3): True for item in reply})})
+            members = self._keyed(len(reply), self._array(reply, 3), self._row([True] * len(reply)))
+            return self._table({b"set": members})
         if isinstance(reply, list):
             return self._array(reply, 3)
         if isinstance(reply, Verbatim):

@@ -116,14 +116,13 @@ class State:
         )
         self._version = version
         self._most = self._lua.get_max_memory(total=True) - SPARE_BYTES
-        self._to_lua = ToLua(self._lua.table_from).value
         self._calls: Calls | None = None
         self._functions: dict[bytes, Any] = {}
         host = self._lua.table_from(self._host())
         libraries = [self._file(name) for name in LIBRARIES]
-        self._run, self._run_short, self._load, self._collect = self._file("sandbox")(
-            host, STEPS, HOOK_STEPS, *libraries
-        )
+        functions = self._file("sandbox")(host, STEPS, HOOK_STEPS, self._most >> 10, *libraries)
+        self._run, self._run_short, self._load, self._collect, keyed = functions
+        self._to_lua = ToLua(self._lua.table_from, keyed).value
         self._settled = self._lua.get_memory_used(total=True)
 
     def _file(self, name: str) -> Any:
@@ -132,10 +131,12 @@ class State:
     # -- running
 
     def function(self, sha: bytes, source: bytes) -> Any:
-        """The compiled script. Raises CommandError."""
+        """The compiled script. Raises CommandError, OutOfMemory."""
         function = self._functions.get(sha)
         if function is None:
             function = self._load(source)
+            if function == _OUT_OF_MEMORY:
+                raise OutOfMemory
             if type(function) is bytes:
                 raise error_of(b"ERR Error compiling script (new function): " + function)
             if len(self._functions) >= FUNCTIONS:
@@ -222,6 +223,11 @@ class State:
             if type(reply) is not int:
                 self._see_room_for(reply)
             return self._to_lua(reply, proto)
+        except lua51.LuaMemoryError:
+            calls.problem = OutOfMemory()
+            return _ABORTED
+        except lua51.LuaError:
+            return _ABORTED  # a bound was met while a table was made: the sandbox knows
         except BaseException as problem:
             calls.problem = problem
             return _ABORTED
@@ -270,7 +276,10 @@ class Interpreter:
 
     def compile(self, sha: bytes, source: bytes) -> None:
         """See that the script is one. Raises CommandError."""
-        self._state().function(sha, source)
+        try:
+            self._state().function(sha, source)
+        except OutOfMemory:
+            State(FRESH_BYTES, self._version).function(sha, source)
 
     def run(self, sha: bytes, source: bytes, keys: list[bytes], argv: list[bytes], caller: Caller) -> Reply:
         """The script's reply. Raises CommandError, and what `caller` raises besides."""

@@ -7,8 +7,8 @@
 --   * what it leaves behind: nothing; shared tables are read-only
 -- No garbage is collected while a script runs, see docs/decisions on scripts.
 
-local host, allowance, step = ...
-local files = { select(4, ...) }
+local host, allowance, step, most_kb = ...
+local files = { select(5, ...) }
 
 local assert, error, getmetatable, ipairs, loadstring, next, pcall, rawequal, rawget, rawset, select,
   setfenv, setmetatable, tonumber, tostring, type, unpack, xpcall =
@@ -23,6 +23,7 @@ local STOP = "script stopped"
 
 -- -- what one run has of its own
 
+local CROSSING = 200
 local budget = 0
 local stopped -- why the run must end; nothing in the script can catch that
 local resp = 2 -- as redis.setresp has it
@@ -42,6 +43,20 @@ end
 local function tick()
   budget = budget - step
   if budget < 0 then stop("budget") end
+end
+
+-- Before Python is called. It must have room for an answer of a few bytes: it cannot report that there is none,
+-- see interpreter.py. The call itself takes as long as some hundred instructions.
+local function room()
+  spend(CROSSING)
+  if collect("count") > most_kb then stop(OUT_OF_MEMORY) end
+end
+
+local function asking(f)
+  return function(...)
+    room()
+    return f(...)
+  end
 end
 
 -- -- refusing
@@ -499,6 +514,7 @@ end
 local INLINE = 24 -- more arguments than these are handed over as one text
 
 local function outside(...)
+  room()
   local given = select("#", ...)
   if given == 0 then return failure("Please specify at least one argument for this redis lib call"), true end
   local args = { ... }
@@ -567,6 +583,7 @@ function redis.sha1hex(...)
   if type(value) == "number" then value = tostring(value) end
   if type(value) ~= "string" then value = "" end
   spend(floor(#value / 8))
+  room()
   return host.sha1(value)
 end
 
@@ -802,8 +819,9 @@ globals.redis = protected(redis)
 -- What the libraries need of this file. Each returns its functions, and what brings its settings back to
 -- those it began with.
 local tools = {
-  bad = bad, behind = behind, null = null, spend = spend, host = host, complain = complain,
-  blame = blame,
+  bad = bad, behind = behind, null = null, spend = spend, complain = complain, blame = blame,
+  float_bytes = asking(host.float_bytes), bytes_float = asking(host.bytes_float),
+  integer_bytes = asking(host.integer_bytes), bytes_integer = asking(host.bytes_integer),
   reraise = function(problem, level)
     if stopped then error(STOP, 0) end
     if problem == OUT_OF_MEMORY then stop(OUT_OF_MEMORY) end
@@ -822,9 +840,16 @@ for _, file in ipairs(files) do
 end
 
 getmetatable("").__index = lib
+-- A table of keys and values put in one by one, as Redis does it: that decides the order in which it is walked.
+local function keyed(count, keys, values)
+  local t = {}
+  for i = 1, count do t[keys[i]] = values[i] end
+  return t
+end
+
 local function collect_garbage()
   collect("collect")
   collect("stop")
 end
 collect_garbage()
-return run, run_short, load_script, collect_garbage
+return run, run_short, load_script, collect_garbage, keyed

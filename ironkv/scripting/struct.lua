@@ -1,7 +1,6 @@
 -- struct: C's structures in strings, as lua-struct 0.2 has them, on a little-endian machine with 8-byte longs.
 
 local tools = ...
-local host, spend = tools.host, tools.spend
 local byte, find, format, rep, sub = string.byte, string.find, string.format, string.rep, string.sub
 local error, select, tonumber, type, unpack = error, select, tonumber, type, unpack
 local concat = table.concat
@@ -102,12 +101,12 @@ function struct.pack(...)
     if padding > 0 then out[#out + 1] = rep("\0", padding) end
     if find(letter, INTEGERS) then
       place = place + 1
-      out[#out + 1] = host.integer_bytes(number_of("pack", place, (select(place, ...))), size, little())
+      out[#out + 1] = tools.integer_bytes(number_of("pack", place, (select(place, ...))), size, little())
     elseif letter == "x" then
       out[#out + 1] = "\0"
     elseif letter == "f" or letter == "d" then
       place = place + 1
-      out[#out + 1] = host.float_bytes(number_of("pack", place, (select(place, ...))), size, little())
+      out[#out + 1] = tools.float_bytes(number_of("pack", place, (select(place, ...))), size, little())
     elseif letter == "c" or letter == "s" then
       place = place + 1
       local text = select(place, ...)
@@ -150,10 +149,10 @@ function struct.unpack(...)
     if count > RESULTS then error("too many results", 2) end
     if find(letter, INTEGERS) then
       count = count + 1
-      results[count] = host.bytes_integer(sub(data, at + 1, at + size), little(), letter >= "a")
+      results[count] = tools.bytes_integer(sub(data, at + 1, at + size), little(), letter >= "a")
     elseif letter == "f" or letter == "d" then
       count = count + 1
-      results[count] = host.bytes_float(sub(data, at + 1, at + size), little())
+      results[count] = tools.bytes_float(sub(data, at + 1, at + size), little())
     elseif letter == "c" then
       if size == 0 then
         size = results[count]

@@ -27,6 +27,8 @@ class Echo:
             raise CommandError("ERR failed")
         if args[0] == b"crash":
             raise ZeroDivisionError
+        if args[0] == b"map":
+            return {b"%d" % n: n for n in range(5_000)}, 1
         if args[0] == b"count":
             return self.calls, 1
         return list(args), 1
@@ -181,6 +183,8 @@ ENDLESS = [
     "while true do pcall(redis.call, 'fail') end",
     "table.sort({1, 2, 3, 4, 5}, function() while true do end end)",
     "return (('x'):gsub('x', function() while true do end end))",
+    "redis.setresp(3) for i = 1, 1e9 do redis.call('map') end",
+    "redis.setresp(3) coroutine.wrap(function() while true do redis.call('map') end end)()",
     "return setmetatable({}, {__index = function() while true do end end}).x",
     "return string.find(string.rep('a', 30), string.rep('a?', 30) .. string.rep('a', 30))",
     "return string.match(string.rep('a', 40), string.rep('a*', 20) .. 'b')",
@@ -202,6 +206,11 @@ HUGE = [
     "local t = {} while true do t[#t + 1] = redis.call('get', string.rep('x', 1e6) .. #t) end",
     "pcall(function() local s = 'x' while true do s = s .. s end end) return 1",
     "return string.rep('x', 1e9)",
+    # Strings that Python makes, until memory is at an end: lupa would abort the process.
+    "local t = {} for i = 1, 1e9 do t[i] = redis.sha1hex(i) end",
+    "local t = {} for i = 1, 1e9 do t[i] = struct.pack('d', i) end",
+    "local t = {} for i = 1, 1e9 do t[i] = cmsgpack.pack(i + 0.1) end",
+    "local x, t = ('x'):rep(2^20), {} for i = 1, 252 do t[i] = x .. i end while true do redis.call('get', #t) end",
     "local s = string.rep('x', 1e7) local t = {} for i = 1, 1e9 do t[i] = s end return table.concat(t)",
 ]
 
