@@ -121,12 +121,11 @@ def _run(db: Database, script: Script, args: Args, now_ms: int, read_only: bool)
 
 
 def _run_as_write(db: Database, script: Script, args: Args, now_ms: int) -> Reply:
-    keyspace = db.keyspace
-    of_reads, keyspace.choice = keyspace.choice, keyspace.chance
+    db.keyspace.scripted = True
     try:
         return _run(db, script, args, now_ms, False)
     finally:
-        keyspace.choice = of_reads
+        db.keyspace.scripted = False
 
 
 def _cached(db: Database, sha: bytes) -> Script:

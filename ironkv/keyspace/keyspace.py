@@ -292,7 +292,7 @@ class Keyspace:
         "_chance",
         "_chance_of",
         "_databases",
-        "choice",
+        "_reader_chance",
         "entry",
         "expired",
         "imager",
@@ -300,6 +300,7 @@ class Keyspace:
         "messenger",
         "now_ms",
         "replacing",
+        "scripted",
         "scripts",
         "stamp_ms",
         "swept_out",
@@ -314,9 +315,9 @@ class Keyspace:
         self._chance = random.Random(0)
         self._chance_of = 0
         """The entry that `_chance` was made for."""
-        self.choice = random.Random()
-        """What reads decide by: what one node answers a client need not be what another would have. While a
-        script runs as a write it is `chance`."""
+        self._reader_chance = random.Random()
+        self.scripted = False
+        """Whether a script runs as a write: what it reads must be the same on every replica."""
         self.expired = 0
         """Keys freed by `purge` since this process started (a statistic, not state)."""
         self.swept_out: list[list[Any]] = []
@@ -344,6 +345,12 @@ class Keyspace:
             self._chance_of = self.entry
             self._chance = random.Random(self.entry)
         return self._chance
+
+    @property
+    def choice(self) -> random.Random:
+        """What reads decide by: what one node answers a client need not be what another would have, except
+        to a script."""
+        return self.chance if self.scripted else self._reader_chance
 
     def database(self, index: int) -> Database:
         """Database `index` (0 to 15), made when first used."""
