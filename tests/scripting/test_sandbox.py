@@ -210,7 +210,7 @@ HUGE = [
     "local t = {} for i = 1, 1e9 do t[i] = redis.sha1hex(i) end",
     "local t = {} for i = 1, 1e9 do t[i] = struct.pack('d', i) end",
     "local t = {} for i = 1, 1e9 do t[i] = cmsgpack.pack(i + 0.1) end",
-    "local x, t = ('x'):rep(2^20), {} for i = 1, 252 do t[i] = x .. i end while t do redis.call('get', 1) end",
+    "local x, t = ('x'):rep(2^20), {} for i = 1, 252 do t[i] = x .. i end while t do redis.call('g', 1) end",
     "local s = string.rep('x', 1e7) local t = {} for i = 1, 1e9 do t[i] = s end return table.concat(t)",
 ]
 
