@@ -180,11 +180,11 @@ def _pop(db: Database, args: Args, *, left: bool) -> Reply:
     items = list_at(db, key)
     if items is None:
         return None if count is None else NULL_ARRAY
-    taken = _take(db, key, items, 1 if count is None else count, left=left)
+    taken = take(db, key, items, 1 if count is None else count, left=left)
     return taken[0] if count is None else taken
 
 
-def _take(db: Database, key: bytes, items: List, count: int, *, left: bool) -> list[bytes]:
+def take(db: Database, key: bytes, items: List, count: int, *, left: bool) -> list[bytes]:
     """Remove up to `count` elements, and the list when none is left."""
     taken = items.take_left(count) if left else items.take_right(count)
     if taken:
@@ -222,7 +222,7 @@ def lmpop(db: Database, args: Args, now_ms: int) -> Reply:
     for key in keys:
         items = list_at(db, key)
         if items is not None:
-            return [key, _take(db, key, items, count, left=left)]
+            return [key, take(db, key, items, count, left=left)]
     return NULL_ARRAY
 
 
@@ -250,7 +250,7 @@ def parse_lmove(args: Args) -> tuple[bool, bool]:
 def lmove(db: Database, args: Args, now_ms: int) -> Reply:
     """LMOVE source destination (LEFT | RIGHT) (LEFT | RIGHT)"""
     from_left, to_left = parse_lmove(args)
-    return _move(db, args[1], args[2], from_left, to_left)
+    return move(db, args[1], args[2], from_left, to_left)
 
 
 @command(
@@ -267,10 +267,10 @@ def lmove(db: Database, args: Args, now_ms: int) -> Reply:
 )
 def rpoplpush(db: Database, args: Args, now_ms: int) -> Reply:
     """RPOPLPUSH source destination"""
-    return _move(db, args[1], args[2], False, True)
+    return move(db, args[1], args[2], False, True)
 
 
-def _move(db: Database, source: bytes, destination: bytes, from_left: bool, to_left: bool) -> Reply:
+def move(db: Database, source: bytes, destination: bytes, from_left: bool, to_left: bool) -> Reply:
     items = list_at(db, source)
     if items is None:
         return None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ironkv.commands.later import Later
 from ironkv.keyspace.keyspace import Keyspace
+from ironkv.resp.replies import Reply
 
 if TYPE_CHECKING:
     from ironkv.commands.subscriptions import PubSub, Subscriptions
@@ -71,11 +72,17 @@ class Session(Protocol):
     def kill(self) -> None:
         """Close at once, dropping what is not sent yet."""
 
+    def unblock(self, reply: Reply) -> bool:
+        """End its waiting with this reply; whether it waits in a way that can be ended."""
+
     def begin(self) -> None:
         """Queue what comes, until EXEC or DISCARD."""
 
     def discard(self) -> None:
         """Forget what is queued and what is watched."""
+
+    in_exec: bool
+    """A command of its transaction is being carried out: it must not wait."""
 
     @property
     def queued(self) -> int:
@@ -137,6 +144,9 @@ class NodeView(Protocol):
 
     def wait_replicas(self, index: int, replicas: int, timeout_ms: int) -> int | Later:
         """How many followers hold entry `index` durably, once that is `replicas` or time is up."""
+
+    def pause_clients(self, timeout_ms: int, *, writes_only: bool) -> None:
+        """Let requests of all clients wait, or writes only; 0 ends it."""
 
     def monotonic(self) -> float:
         """Seconds, for ages and idle times."""

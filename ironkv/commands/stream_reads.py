@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from ironkv.commands.arguments import INT64_MAX, integer
+from ironkv.commands.later import NothingYet
 from ironkv.commands.stream_ids import (
     entry_reply,
     group_at,
@@ -220,7 +221,10 @@ def xread(db: Database, args: Args, now_ms: int) -> Reply:
     """XREAD [COUNT count] [BLOCK milliseconds] (STREAMS key [key ...] id [id ...])"""
     request = parse_read(args)
     check_timeout(request, now_ms)
-    found = new_entries(db, request, starting_ids(db, request))
+    starts = starting_ids(db, request)
+    found = new_entries(db, request, starts)
+    if found is None and request.block_ms is not None:
+        raise NothingYet((request, starts))
     return NULL_ARRAY if found is None else found
 
 

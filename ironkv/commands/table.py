@@ -72,7 +72,9 @@ class Command:
     """A row of the table."""
 
     __slots__ = (
+        "adds_data",
         "arity",
+        "blocks",
         "categories",
         "check",
         "complexity",
@@ -121,6 +123,8 @@ class Command:
         self.most = arity if arity > 0 else 1 << 62
         self.route = route
         self.flags = frozenset(flags.split())
+        self.blocks = "blocking" in self.flags and bool(keys[0] or find_keys)
+        """It may wait for one of its keys."""
         self.handler = handler
         self.keys = keys
         self.check = check
@@ -138,6 +142,8 @@ class Command:
         """As error messages and COMMAND INFO write it: `get`, `client|list`."""
         self.plain_size = plain or (arity if arity > 0 and check is None else 0)
         """WRITE: a request of this many arguments needs no check; 0 when there is no such number."""
+        self.adds_data = "denyoom" in self.flags or name in ("EVAL", "EVALSHA", "SCRIPT|LOAD")
+        """Refused when there is no room on the disk; what a script will do nobody knows before."""
         self.run: RunHandler | None = None
         """READ: answers a run of such requests at once (see `run_of`)."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
+from ironkv.commands.later import NothingYet
 from ironkv.commands.session import Session
 from ironkv.commands.table import ALL_KEYS, TABLE, Args, Command, Handler, Route, command, find
 from ironkv.errors import CommandError
@@ -109,11 +110,12 @@ def _without_multi(args: Args) -> None:
     summary="Executes all commands in a transaction.",
 )
 def exec_(db: Database, item: list[Any], now_ms: int) -> Reply:
-    """EXEC; at apply [EXEC, doom_ms, [item, ...]].
+    """EXEC
 
-    `doom_ms`: when the first of the watched keys dies; at that time or later nothing is done. 0: never. An
-    item is a write, the number of the database for what follows, or, where clients are answered, something with
-    a method `answer(db, now_ms)`: a read, or what the node does without the state.
+    At apply it is [EXEC, doom_ms, [item, ...]]. `doom_ms`: when the first of the watched keys dies; at that
+    time or later nothing is done. 0: never. An item is a write, the number of the database for what follows,
+    or, where clients are answered, something with a method `answer(db, now_ms)`: a read, or what the node
+    does without the state.
     """
     _, doom_ms, items = item
     if doom_ms and doom_ms <= now_ms:
@@ -137,6 +139,8 @@ def attempt(handler: Handler, db: Database, args: Args, now_ms: int) -> Reply:
         return handler(db, args, now_ms)
     except CommandError as error:
         return error.with_traceback(None)
+    except NothingYet:
+        return NULL_ARRAY
     except (Due, MemoryError, RecursionError):
         raise
     except Exception:

@@ -33,4 +33,6 @@ def wait(session: Session, args: Args) -> Reply:
         raise CommandError("ERR timeout is not an integer or out of range") from None
     if timeout_ms < 0:
         raise CommandError("ERR timeout is negative")
+    if session.in_exec:
+        replicas = 0  # whoever has it by now
     return session.node.wait_replicas(session.last_write_index, replicas, timeout_ms)

@@ -7,6 +7,8 @@ from typing import Final
 from ironkv.commands import (  # noqa: F401
     bitfields,
     bitmaps,
+    blocking,
+    client_blocking,
     client_list,
     clients,
     configuration,

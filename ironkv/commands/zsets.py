@@ -204,7 +204,7 @@ def take(
     return taken
 
 
-def _pop(db: Database, key: bytes, zset: SortedSet, count: int, *, lowest: bool) -> list[tuple[bytes, float]]:
+def pop(db: Database, key: bytes, zset: SortedSet, count: int, *, lowest: bool) -> list[tuple[bytes, float]]:
     size = len(zset)
     count = min(count, size)
     if lowest:
@@ -264,7 +264,7 @@ def _zpop(db: Database, args: Args, *, lowest: bool) -> Reply:
     zset = zset_at(db, args[1])
     if zset is None:
         return []
-    taken = _pop(db, args[1], zset, 1 if count is None else count, lowest=lowest)
+    taken = pop(db, args[1], zset, 1 if count is None else count, lowest=lowest)
     # Without a count the one pair is flat, in RESP3 too.
     return list(taken[0]) if count is None else Pairs(taken)
 
@@ -294,7 +294,7 @@ def zmpop(db: Database, args: Args, now_ms: int) -> Reply:
     for key in keys:
         zset = zset_at(db, key)
         if zset is not None:
-            return [key, _pop(db, key, zset, count, lowest=lowest)]
+            return [key, pop(db, key, zset, count, lowest=lowest)]
     return NULL_ARRAY
 
 

@@ -74,6 +74,7 @@ class Node:
         self.commands_processed = self.connections_received = self.connections_rejected = 0
         self.bytes_in = self.bytes_out = 0
         self.leading = False
+        self.no_room: NotAvailable | None = None
         self.loading = True
         self.recovered = 0.0
         self.replayed = 1 << 63
@@ -404,6 +405,12 @@ class Node:
     def steady_ms(self) -> float:
         return clock.boot_ms()
 
+    def call_later(self, delay_s: float, work: Callable[[], None]) -> asyncio.TimerHandle:
+        return self._loop.call_later(delay_s, work)
+
+    def pause_clients(self, timeout_ms: int, *, writes_only: bool) -> None:
+        self._dispatch.pausing.begin(timeout_ms, writes_only=writes_only)
+
     def wall_ms(self) -> float:
         return clock.wall_ms()
 
@@ -621,6 +628,9 @@ class Node:
         if count >= replicas:
             return count
         later = Later(on_cancel=self._drop_waits)
+        later.interrupt = lambda reply: later.resolve(
+            reply if isinstance(reply, CommandError) else self._replicas_with(index)
+        )
         self._waits.append((index, replicas, later))
         if timeout_ms:
             self._loop.call_later(timeout_ms / 1000, lambda: later.resolve(self._replicas_with(index)))

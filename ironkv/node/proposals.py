@@ -184,8 +184,22 @@ class Proposals:
     def tick_and_ride(self, ride: Ride) -> None:
         """Answer a read behind a tick: it met a key that is due."""
         self.gathering.ticks = True
+        self.ride_behind_all(ride)
+
+    def ride_behind_all(self, ride: Ride) -> None:
+        """Answer a read behind all that is gathered."""
         ride.owner.batch = self.gathering
         self.ride(ride)
+
+    def withdraw(self, owner: Owner, item: Args) -> None:
+        """Let a write not be done after all, if it is not on its way yet."""
+        batch = owner.batch
+        if batch is None or batch.index or batch.replies is not None:
+            return
+        for place, each in enumerate(batch.program):
+            if each is item:
+                batch.program[place] = Ride(owner, None, None)
+                batch.rides += 1
 
     @property
     def waiting(self) -> bool:

@@ -83,6 +83,7 @@ class Connection(asyncio.Protocol):
         self.transaction: Queue | None = None
         """Between MULTI and EXEC."""
         self.watching: Watch | None = None
+        self.in_exec = False
         self.subscriptions: Subscriptions | None = None
         self.lags_since_s: float | None = None
         """Since when more waits to be sent to this subscriber than `OutputLimit.soft`."""
@@ -121,6 +122,8 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         # A client may half-close after its last request: it still gets the replies it is owed.
         self.ending = True
+        if self.later is not None and self.later.idle:
+            return False  # nobody is there for whom to take something
         return bool(self.pending or self.stalled or self.backlog or self.out)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -310,6 +313,12 @@ class Connection(asyncio.Protocol):
         self.discard()
         self.dispatch.pubsub.leave(self)
         self.select(0)
+
+    def unblock(self, reply: Reply) -> bool:
+        if self.later is None or self.later.interrupt is None:
+            return False
+        self.later.interrupt(reply)
+        return True
 
     def begin(self) -> None:
         self.transaction = Queue()

@@ -9,25 +9,30 @@ from __future__ import annotations
 import logging
 import socket
 from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ironkv.commands import write_handlers  # noqa: F401  (fills the table)
-from ironkv.commands.later import Later
+from ironkv.commands.later import Later, NothingYet
 from ironkv.commands.table import TABLE, Args, Command, Route, find
 from ironkv.errors import CommandError, NotAvailable, ReplyError
 from ironkv.keyspace.keyspace import Database, Due
 from ironkv.keyspace.listening import Listeners
 from ironkv.resp.parser import Request
-from ironkv.resp.replies import Reply
+from ironkv.resp.replies import NULL_ARRAY, Reply
+from ironkv.server.blocking import Blocking
 from ironkv.server.connection import BACKLOG_BYTES, OUT_SLICE, PENDING_MAX, Connection
 from ironkv.server.notifications import Notifications
 from ironkv.server.output_limit import OutputLimit
+from ironkv.server.pausing import Pausing
 from ironkv.server.pubsub import Message, PubSub
 from ironkv.server.rides import Ride
 from ironkv.server.transactions import RIDE_BEHIND, Transactions
 from ironkv.server.watching import Watches
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ironkv.commands.session import NodeView
     from ironkv.node.proposals import Proposals
     from ironkv.node.reads import ReadGate
@@ -55,6 +60,8 @@ class Server(Protocol):
 
     leading: bool
     loading: bool
+    no_room: NotAvailable | None
+    """What commands that add data are told while the disk is full."""
     replayed: int
     """Entries up to this one were in the journal when the node started: they may have been applied before."""
 
@@ -72,6 +79,12 @@ class Server(Protocol):
 
     def no_quorum(self) -> NotAvailable:
         """What a read is told when nobody confirms that the state is current."""
+
+    def steady_ms(self) -> float:
+        """The steady clock."""
+
+    def call_later(self, delay_s: float, work: Callable[[], None]) -> asyncio.TimerHandle:
+        """Have `work` done after a while."""
 
     def wake(self) -> None:
         """There is something to propose, to read or to send, at the end of this loop turn."""
@@ -110,7 +123,8 @@ class Dispatch:
         self.errors: Counter[str] = Counter()
         self.listeners = Listeners(self.node.keyspace)
         watches = Watches(self.node.keyspace, self.listeners)
-        self.node.keyspace.replacing = watches.replacing
+        self.blocking = Blocking(self)
+        self.node.keyspace.replacing = self._replacing
         self._watches = watches
         self.transactions = Transactions(self, watches)
         self.pubsub = PubSub(server.wake, has_peers=self.node.settings.cluster.enabled)
@@ -119,6 +133,7 @@ class Dispatch:
         self.output_limit = OutputLimit(0, 0, 0)
         """Of subscribers."""
         self._held_back: set[Connection] = set()
+        self.pausing = Pausing(self)
         self._last_id = 0
         self._term = 0
 
@@ -162,12 +177,18 @@ class Dispatch:
         self.connections.pop(connection.id, None)
         self._held_back.discard(connection)
         self.transactions.discard(connection)
+        self.pausing.leave(connection)
         self.pubsub.leave(connection)
+
+    def _replacing(self, database: Database, other: Database | None) -> None:
+        self._watches.replacing(database, other)
+        self.blocking.replacing(database, other)
 
     def leads_in(self, term: int) -> None:
         """This node leads in a term, or not at all (0)."""
         if self._term and term != self._term:
             self._watches.give_up()
+            self.blocking.give_up()
         self._term = term
 
     def count_error(self, error: ReplyError) -> None:
@@ -181,6 +202,8 @@ class Dispatch:
         node.commands_processed += len(requests)
         node.bytes_in += size
         connection.last_active = node.now_s
+        if self.pausing.all and not connection.stalled:
+            self.pausing.wait(connection)
         if connection.backlog or connection.stalled:
             connection.backlog += requests
             connection.backlog_bytes += size
@@ -236,7 +259,7 @@ class Dispatch:
             route = row.route
             if route is READ:
                 if connection.pending:
-                    if connection.pending >= RIDE_BEHIND:
+                    if connection.pending >= RIDE_BEHIND or row.blocks:
                         _put_back(connection, args, *rest)
                         break
                     if not (readable or proposals.still_gathers(connection)):
@@ -261,10 +284,17 @@ class Dispatch:
                     connection.answer(error)
                 except Due:
                     self.read_due(connection, row, args)
+                except NothingYet as nothing:
+                    if server.leading:
+                        self.blocking.begin_reading(connection, row, args, nothing.reading)
+                        _put_back(connection, *rest)
+                        break
+                    connection.answer(server.not_leader())
                 except Exception as error:
                     connection.answer(self._crashed(row, error))
             elif route is WRITE:
-                self._write(connection, row, args)
+                if self._write(connection, row, args, rest):
+                    break
             elif connection.pending and row.name in IN_ORDER:
                 _put_back(connection, args, *rest)
                 break
@@ -360,7 +390,8 @@ class Dispatch:
         return True
 
     def _write_alike(self, connection: Connection, row: Command, requests: list[Request]) -> bool:
-        if not self.server.leading:
+        server = self.server
+        if not server.leading or self.blocking.queues or self.pausing.writes or server.no_room is not None:
             return False
         name, size = requests[0][0], row.plain_size
         for args in requests:
@@ -372,28 +403,41 @@ class Dispatch:
         self._propose(connection, requests)
         return True
 
-    def _write(self, connection: Connection, row: Command, args: Args) -> None:
-        """Gather a write for the log."""
+    def _write(self, connection: Connection, row: Command, args: Args, rest: Iterator[Request]) -> bool:
+        """Gather a write for the log. True: the connection stands still now, and `rest` waits."""
         if not self.server.leading and row.name != "EXEC":
             self.say(connection, self.server.not_leader())
-            return
+            return False
+        if row.adds_data and self.server.no_room is not None:
+            self.say(connection, self.server.no_room)
+            return False
         if row.check is not None and len(args) != row.plain_size:
             try:
                 row.check(args)
             except CommandError as error:
                 self.say(connection, error)
-                return
+                return False
             except Exception as error:
                 self.say(connection, self._crashed(row, error))
-                return
+                return False
         args[0] = row.wire_name
+        if self.pausing.writes:
+            self.pausing.wait(connection)
+            _put_back(connection, args, *rest)
+            return True
+        if row.blocks and self.blocking.begin(connection, row, args):
+            _put_back(connection, *rest)
+            return True
         self._propose(connection, [args])
+        return False
 
     def _propose(self, connection: Connection, requests: list[Request]) -> None:
         proposals = self.proposals
         if not proposals.waiting:
             self.server.wake()
         proposals.write(connection, requests, connection.db_index)
+        if self.blocking.queues:
+            self.blocking.follow(requests, connection.db_index)
 
     def say(self, connection: Connection, reply: Reply) -> None:
         """Answer what is known already: at once, or behind the replies that are still owed."""
@@ -434,6 +478,8 @@ class Dispatch:
             return row.handler(keyspace.database(ride.database), ride.args, keyspace.now_ms)
         except CommandError as error:
             return error
+        except NothingYet:
+            return NULL_ARRAY
         except Exception as error:
             return self._crashed(row, error)
 
@@ -482,7 +528,7 @@ class Dispatch:
         size, connection.backlog_bytes = connection.backlog_bytes, 0
         self.server.set_read_time()
         self._run_weighed(connection, ready, size, readable=True)
-        self._to_flush(connection)
+        self.to_flush(connection)
 
     def run_denied(self, connection: Connection, requests: int) -> None:
         """Its read round failed: those reads at the head of its backlog are refused that waited for it."""
@@ -494,7 +540,7 @@ class Dispatch:
             if backlog.popleft()[0].upper() == b"EXEC":
                 self.transactions.discard(connection)
             connection.answer(error)
-        self._to_flush(connection)
+        self.to_flush(connection)
 
     def stall_for_later(self, connection: Connection, later: Later) -> None:
         def arrived(reply: Reply) -> None:
@@ -502,7 +548,7 @@ class Dispatch:
             connection.later = None
             if not connection.lost:
                 connection.answer(reply)
-                self._to_flush(connection)
+                self.to_flush(connection)
                 self.server.wake()
 
         connection.stalled = True
@@ -515,10 +561,10 @@ class Dispatch:
         connection.backlog.clear()
         size, connection.backlog_bytes = connection.backlog_bytes, 0
         self._run_weighed(connection, requests, size)
-        self._to_flush(connection)
+        self.to_flush(connection)
         self.server.wake()
 
-    def _to_flush(self, connection: Connection) -> None:
+    def to_flush(self, connection: Connection) -> None:
         if not connection.dirty:
             connection.dirty = True
             self.dirty.append(connection)
@@ -534,6 +580,8 @@ class Dispatch:
         if self.pubsub.outgoing:
             outgoing, self.pubsub.outgoing = self.pubsub.outgoing, []
             self.server.spread(outgoing)
+        if self.blocking.ready:
+            self.blocking.serve()
         if self.proposals.may_decide:
             self.server.wake()
         if self._held_back and self.proposals.bytes <= self.proposals_max // 2:

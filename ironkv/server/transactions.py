@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 QUEUED: Final = Status(b"QUEUED")
+NOT_INSIDE: Final = "ERR Command not allowed inside a transaction"
 COMMAND_BYTES: Final = 200
 RIDE_BEHIND: Final = 256
 """Owed replies behind which a read waits instead of riding: all rides of a batch are answered at once,
@@ -73,6 +74,7 @@ class Aside:
         return self._reply[0]
 
     def _answer_local(self, row: Command) -> Reply:
+        self._connection.in_exec = True
         try:
             reply = row.handler(self._connection, self._args)
         except ReplyError as error:
@@ -80,8 +82,9 @@ class Aside:
         except Exception:
             log.exception("%s failed in a transaction", row.lower_name)
             return CommandError("ERR internal error, see the node's log")
-        assert not isinstance(reply, Later), f"{row.lower_name} must not wait in a transaction"
-        return reply
+        finally:
+            self._connection.in_exec = False
+        return CommandError(NOT_INSIDE) if isinstance(reply, Later) else reply
 
 
 class Decision:
@@ -147,9 +150,11 @@ class Transactions:
     def _refusal(self, queue: Queue, row: Command, args: Args) -> ReplyError | None:
         """Why a request cannot be queued."""
         if "no_multi" in row.flags:
-            return CommandError("ERR Command not allowed inside a transaction")
+            return CommandError(NOT_INSIDE)
         if row.route is Route.WRITE and not self._dispatch.server.leading:
             return self._dispatch.server.not_leader()
+        if row.adds_data and self._dispatch.server.no_room is not None:
+            return self._dispatch.server.no_room
         queue.bytes += COMMAND_BYTES + ARGUMENT_BYTES * len(args) + sum(map(len, args))
         if queue.bytes > self._dispatch.request_max:
             queue.commands.clear()
@@ -170,6 +175,9 @@ class Transactions:
             dispatch.say(connection, CommandError(f"{ABORTED} previous errors."))
             return True
         if Route.LOCAL in queue.routes and connection.pending:
+            return False
+        if Route.WRITE in queue.routes and dispatch.pausing.writes:
+            dispatch.pausing.wait(connection)
             return False
         if Route.WRITE not in queue.routes:
             return self._read(connection, queue, readable)
@@ -204,6 +212,8 @@ class Transactions:
             dispatch.server.wake()
         proposals.transact(owner, item, index, decision)
         proposals.weigh(owner, queue.bytes)
+        if dispatch.blocking.queues:
+            dispatch.blocking.follow([item], index)
 
     def _read(self, connection: Connection, queue: Queue, readable: bool) -> bool:
         """Carry out a transaction that writes nothing, as one read."""

@@ -113,6 +113,7 @@ class FakeSession:
         self.created = self.last_active = self.node.now_s
         self.replies = "on"
         self.no_evict = self.no_touch = self.readonly = self.closing = self.blocked = False
+        self.in_exec = False
         self.queued, self.queued_bytes, self.watched, self.touched = -1, 0, 0, False
         self.last_command = "NULL"
         self.last_write_index = 0

@@ -26,6 +26,12 @@ AS_IN_7_2: dict[str, dict[str, Any]] = {
     "COMMAND|GETKEYSANDFLAGS": {"arity": -3},
     "ZRANK": {"arity": -3},
     "ZREVRANK": {"arity": -3},
+    "BLMOVE": {"flags": {"write", "denyoom", "blocking"}},
+    "BLPOP": {"flags": {"write", "blocking"}},
+    "BRPOP": {"flags": {"write", "blocking"}},
+    "BRPOPLPUSH": {"flags": {"write", "denyoom", "blocking"}},
+    "BZPOPMAX": {"flags": {"write", "fast", "blocking"}},
+    "BZPOPMIN": {"flags": {"write", "fast", "blocking"}},
     "WAIT": {"flags": {"blocking"}, "categories": {"blocking", "connection", "slow"}},
 }
 """Row -> what of it (`arity`, `flags`, `keys`, `categories`) Redis 7.2 says otherwise than 7.0 does."""

@@ -1,4 +1,4 @@
-"""MULTI, EXEC and WATCH on real nodes in virtual time: all or nothing, and nothing that was not watched for."""
+"""MULTI, EXEC and WATCH on real nodes in virtual time: all or nothing, and not if a watched key changed."""
 
 from __future__ import annotations
 

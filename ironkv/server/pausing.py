@@ -1,0 +1,55 @@
+"""CLIENT PAUSE: requests of all clients wait for a while, or only those that write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ironkv.server.connection import Connection
+    from ironkv.server.dispatch import Dispatch
+
+
+class Pausing:
+    """A pause, if there is one, and who waits for its end."""
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
+        self.all = False
+        """Every request waits."""
+        self.writes = False
+        """Every write waits."""
+        self._ends_ms = 0.0
+        self._waiting: dict[Connection, None] = {}
+
+    def begin(self, timeout_ms: int, *, writes_only: bool) -> None:
+        """Pause; a pause that is on is made neither shorter nor weaker. 0 ends it."""
+        if not timeout_ms:
+            self._end()
+            return
+        server = self._dispatch.server
+        now = server.steady_ms()
+        self._ends_ms = max(self._ends_ms, now + timeout_ms)
+        self.writes = True
+        self.all |= not writes_only
+        server.call_later((self._ends_ms - now) / 1000, self._may_be_over)
+
+    def _may_be_over(self) -> None:
+        if self.writes and self._dispatch.server.steady_ms() >= self._ends_ms:
+            self._end()
+
+    def _end(self) -> None:
+        self.all = self.writes = False
+        self._ends_ms = 0.0
+        waiting, self._waiting = self._waiting, {}
+        for connection in waiting:
+            connection.stalled = False
+            self._dispatch.to_flush(connection)
+        self._dispatch.server.wake()
+
+    def wait(self, connection: Connection) -> None:
+        """Let a connection stand still until the end."""
+        connection.stalled = True
+        self._waiting[connection] = None
+
+    def leave(self, connection: Connection) -> None:
+        self._waiting.pop(connection, None)
