@@ -23,6 +23,10 @@ _LOOKS_AT_ALL: Final = frozenset({
 })  # fmt: skip
 """Commands whose work grows with what is at their keys, more than their replies tell."""
 
+_READS_STREAMS: Final = frozenset({"XREAD", "XREADGROUP"})
+_OPTIONS: Final = {b"COUNT": 2, b"GROUP": 3, b"NOACK": 1}
+"""What may stand before BLOCK -> how many words it is."""
+
 _ELEMENTS_PER_WEIGHT: Final = 16
 _BYTES_PER_WEIGHT: Final = 4_096
 _PAIRS_PER_WEIGHT: Final = 100_000
@@ -50,6 +54,9 @@ class ScriptCalls:
             if answer is None:
                 raise _not_allowed()
             return answer(self, args), 1
+        if row.name in _READS_STREAMS and _wants_to_wait(args):
+            name = args[0].decode("utf-8", "surrogateescape")
+            raise CommandError(f"ERR {name} command is not allowed with BLOCK option from scripts")
         if row.route is Route.WRITE:
             if row.check is not None and len(args) != row.plain_size:
                 row.check(args)
@@ -89,6 +96,19 @@ def _row_of(args: Args) -> Command:
     if not row.least <= len(args) <= row.most:
         raise CommandError("ERR Wrong number of args calling Redis command from script")
     return row
+
+
+def _wants_to_wait(args: Args) -> bool:
+    """Whether an XREAD or XREADGROUP has the option BLOCK, as far as its options can be read."""
+    place = 1
+    while place < len(args) - 1:
+        option = args[place].upper()
+        if option == b"BLOCK":
+            return True
+        if option not in _OPTIONS:
+            return False
+        place += _OPTIONS[option]
+    return False
 
 
 def _not_allowed() -> CommandError:

@@ -151,6 +151,7 @@ function matcher:capture_again(s, p)
     error("invalid capture index", 0)
   end
   local length = self.lengths[number]
+  if length == POSITION then return nil end -- in C a length beyond all texts
   local captured = sub(self.text, self.starts[number], self.starts[number] + length - 1)
   if length <= #self.text - s + 1 and sub(self.text, s, s + length - 1) == captured then return s + length end
   return nil
