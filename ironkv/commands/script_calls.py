@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Final
 
 from ironkv.commands.arguments import database_index
-from ironkv.commands.later import NothingYet
 from ironkv.commands.table import TABLE, Args, Command, Route
 from ironkv.errors import CommandError
 from ironkv.keyspace.keyspace import Database
-from ironkv.resp.replies import NULL_ARRAY, OK, PONG, Reply
+from ironkv.resp.replies import OK, PONG, Reply
 
 _MAY_REPLICATE: Final = frozenset({"PFCOUNT", "PUBLISH", "SPUBLISH"})
 """They are no writes, yet no script may call them that promised not to write."""
@@ -64,10 +63,7 @@ class ScriptCalls:
         weight = 1
         if row.name in _LOOKS_AT_ALL or row.name == "KEYS":
             weight += self._weight(row, args)
-        try:
-            return row.handler(self.db, args, self.now_ms), weight
-        except NothingYet:  # a script does not wait
-            return NULL_ARRAY, weight
+        return row.handler(self.db, args, self.now_ms), weight
 
     def knows(self, name: bytes, subcommand: bytes) -> bool:
         """Whether there is such a command."""

@@ -35,10 +35,11 @@ from ironkv.commands import (  # noqa: F401  (importing fills the table)
     zsets,
 )
 from ironkv.commands.arguments import database_index
+from ironkv.commands.later import NothingYet
 from ironkv.commands.table import TABLE, Command, Route, find
 from ironkv.errors import CommandError
 from ironkv.keyspace.keyspace import Database, Due, Keyspace
-from ironkv.resp.replies import OK, Reply, encode
+from ironkv.resp.replies import NULL_ARRAY, OK, Reply, encode
 
 MALFORMED = (
     "ERR syntax error",
@@ -103,6 +104,8 @@ class Local:
         except Due:
             self.keyspace.advance(now_ms)  # what the node does by logging a tick
             return row.handler(self.db, args, self.keyspace.stamp_ms)
+        except NothingYet:  # nobody waits here
+            return NULL_ARRAY
 
     def _apply(self, row: Command, args: list[bytes]) -> Reply:
         before = list(args)
