@@ -22,6 +22,7 @@ from ironkv.commands.blocking import narrowed, wait_ms
 from ironkv.commands.later import Later
 from ironkv.commands.stream_reads import ReadRequest, new_entries, parse_read
 from ironkv.commands.table import Args, Command, Route, find
+from ironkv.commands.zsets import ADD_OPTIONS
 from ironkv.errors import CommandError, NotAvailable, WrongType
 from ironkv.keyspace.keyspace import Database
 from ironkv.keyspace.slots import slot_of
@@ -321,6 +322,17 @@ class Blocking:
 FILLS_ONWARD: Final = frozenset(("BLMOVE", "BRPOPLPUSH"))
 
 
+def _elements(args: Args) -> int:
+    """How many elements it brings for sure, if it brings any: who is tried in vain may be overtaken."""
+    match args[0]:
+        case b"LPUSH" | b"RPUSH":
+            return len(args) - 2
+        case b"ZADD":
+            options = sum(word.upper() in ADD_OPTIONS for word in args[2::2])
+            return 1 if options else (len(args) - 2) // 2
+    return 1
+
+
 def _note_filled(commands: Iterable[Any], index: int, filled: dict[Key, int]) -> None:
     """Which keys may be filled, in that order, and with how many elements at most, as far as that shows."""
     for args in commands:
@@ -330,7 +342,7 @@ def _note_filled(commands: Iterable[Any], index: int, filled: dict[Key, int]) ->
             _note_filled(args[2], index, filled)
         elif type(args) is list and (place := FILLS.get(args[0])) is not None:
             key = index, args[place]
-            filled[key] = filled.get(key, 0) + max(1, len(args) - 2)
+            filled[key] = filled.get(key, 0) + _elements(args)
         elif type(args) is list and (row := find(args)).group == "scripting" and row.route is Route.WRITE:
             for name in row.key_args(args):
                 filled[index, name] = filled.get((index, name), 0) + 1

@@ -573,6 +573,8 @@ class Dispatch:
 
     def flush(self) -> None:
         """Send what was settled, each connection's replies in one write."""
+        if self.blocking.ready:  # before anybody's next request
+            self.blocking.serve()
         while self.dirty:
             dirty, self.dirty = self.dirty, []
             for connection in dirty:
@@ -580,8 +582,6 @@ class Dispatch:
         if self.pubsub.outgoing:
             outgoing, self.pubsub.outgoing = self.pubsub.outgoing, []
             self.server.spread(outgoing)
-        if self.blocking.ready:
-            self.blocking.serve()
         if self.proposals.may_decide:
             self.server.wake()
         if self._held_back and self.proposals.bytes <= self.proposals_max // 2:

@@ -90,6 +90,10 @@ SCENARIOS: dict[str, list[tuple[str, list[str]]]] = {
         ("p", ["BZMPOP 0 2 y z MAX COUNT 2"]), ("q", ["BZPOPMIN z 0"]), ("r", ["ZINCRBY z 5 d"]),
         ("r", ["ZRANGE z 0 -1"]),
     ],
+    "who was served stands behind who waits": [
+        ("p", ["BZPOPMIN z 0", "BZPOPMIN z 0"]), ("r", ["BZPOPMIN z 0"]), ("q", ["ZADD z 1 m", "ZADD z 1 m"]),
+        ("q", ["ZADD z NX 1 m"]),
+    ],
     "several by one": [
         ("p", ["BLMPOP 0 2 a b LEFT COUNT 2"]), ("r", ["RPUSH b 1 2 3"]), ("r", ["LRANGE b 0 -1"]),
         ("p", ["BLMPOP 0 2 a b RIGHT COUNT 9"]), ("r", ["EXISTS b"]),
