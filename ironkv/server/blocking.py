@@ -62,6 +62,9 @@ class Waiter:
         self.args = args
         self.database = connection.db_index
         self.keys: list[bytes] = list(row.key_args(args))
+        """For which it waits: not those that it would fill."""
+        if row.name in FILLS_ONWARD:
+            del self.keys[1:]
         self.later = Later(lambda: blocking.leave(self))
         self.later.interrupt = self.interrupt
         self.batch: Batch | None = None
@@ -165,8 +168,8 @@ class Blocking:
         nothing = reply is None or reply is NULL_ARRAY
         if isinstance(reply, NotAvailable) and waiter.queued:
             reply = CommandError(STEPPED_DOWN)  # it certainly was not done
-        elif isinstance(reply, WrongType) and waiter.queued and not self._has_source(waiter):
-            nothing = True
+        elif isinstance(reply, WrongType) and waiter.queued and waiter.row.group != "stream":
+            nothing = not self._has_source(waiter)
         if not nothing:
             self.resolve(waiter, reply)
         elif waiter.overdue is not None:

@@ -75,6 +75,10 @@ SCENARIOS: dict[str, list[tuple[str, list[str]]]] = {
         ("r", ["RPUSH a 1"]),
         ("r", ["LRANGE a 0 -1"]),
     ],
+    "moving to what is there": [
+        ("r", ["RPUSH b 9"]), ("p", ["BLMOVE a b RIGHT LEFT 0"]), ("r", ["RPUSH b 8"]), ("r", ["RPUSH a 1"]),
+        ("r", ["LRANGE b 0 -1"]),
+    ],
     "in a circle": [("p", ["BRPOPLPUSH a a 0"]), ("r", ["RPUSH a 1 2"]), ("r", ["LRANGE a 0 -1"])],
     "renamed, copied, swapped, restored": [
         ("p", ["BLPOP k 0"]), ("r", ["RPUSH x 1 2", "RENAME x k"]), ("p", ["BLPOP l 0"]),
