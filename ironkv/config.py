@@ -139,6 +139,11 @@ class SnapshotSection(Section):
     recover: Annotated[Count, Field(ge=0, le=1 << 62)] = 0
 
 
+class DiskSection(Section):
+    quota: Annotated[Size, Field(ge=0, le=1 << 50)] = 0
+    reserve: Annotated[Size, Field(ge=0, le=1 << 40)] = 64 << 20
+
+
 class LogSection(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
@@ -181,6 +186,7 @@ class Settings(BaseModel):
     limits: LimitsSection = LimitsSection()
     journal: JournalSection = JournalSection()
     snapshot: SnapshotSection = SnapshotSection()
+    disk: DiskSection = DiskSection()
     log: LogSection = LogSection()
 
     _config_file: str = PrivateAttr("")

@@ -25,7 +25,7 @@ Image = dict[tuple[int, int], list[tuple[int, bytes]]]
 STAMP_MS = 1_800_000_000_000
 WRITES = st.one_of([st.one_of(group) for group in GROUPS.values()])
 MORE = [
-    [b"EVAL", b"redis.call('INCR', KEYS[1]) return redis.call('HSET', KEYS[2], 'f', ARGV[1])", *b"2 k1 k2 x".split()],
+    [b"EVAL", b"redis.call('INCR', KEYS[1]) redis.call('HSET', KEYS[2], 'f', 'v')", b"2", b"k1", b"k2"],
     [b"SCRIPT", b"LOAD", b"return 1"], [b"SCRIPT", b"FLUSH"],
     [b"FLUSHALL"], [b"FLUSHDB"], [b"SWAPDB", b"0", b"1"], [b"MOVE", b"k1", b"1"],
     [b"PEXPIRE", b"k1", b"1500"], [b"PEXPIRE", b"k2", b"3000"], [b"COPY", b"k1", b"k2", b"DB", b"1"],

@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "peers": {"errors", "clock", "raft.messages"},
     "server": {"errors", "commands", "keyspace", "resp"},
     # They meet a node through its socket, as any client does; or its directory, once it is stopped.
-    "tools": {"errors", "keyspace", "rdb", "storage.stopped"},
+    "tools": {"errors", "keyspace", "rdb", "storage.room", "storage.stopped"},
 }
 
 # Pure: no I/O, no clock, no awaiting. C code that only computes is fine.

@@ -100,7 +100,8 @@ def persistence(node: NodeView) -> Fields:
     yield "aof_enabled", 1
     yield "aof_rewrite_in_progress", 0
     yield "aof_rewrite_scheduled", 0
-    yield "aof_last_write_status", "ok"  # a node whose journal failed once does not run on
+    yield "aof_last_write_status", "err" if snapshot["journal_waits"] else "ok"
+    yield "ironkv_writes_refused", snapshot["lacking"] or "no"
     yield "aof_current_size", journal["bytes_used"]
     yield "ironkv_journal_first_index", journal["first_index"]
     yield "ironkv_journal_last_index", journal["last_index"]
@@ -215,6 +216,7 @@ def raft(node: NodeView) -> Fields:
     view = node.raft_view()
     yield "raft_role", view["role"]
     yield "raft_term", view["term"]
+    yield "raft_fresh", int(view["fresh"])
     yield "raft_leader", view["leader"] or ""
     yield "raft_commit_index", view["commit"]
     yield "raft_applied_index", view["applied"]

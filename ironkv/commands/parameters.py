@@ -238,6 +238,8 @@ PARAMETERS: Final[dict[str, Parameter]] = {
     "raft.election_timeout_ms": Immutable(_setting("raft.election_timeout_ms")),
     "raft.heartbeat_ms": Immutable(_setting("raft.heartbeat_ms")),
     "raft.reads": Immutable(_setting("raft.reads")),
+    "disk.quota": Immutable(_setting("disk.quota")),
+    "disk.reserve": Immutable(_setting("disk.reserve")),
     "snapshot.entries": Changeable("snapshot.entries"),
     "snapshot.every_s": Changeable("snapshot.every_s"),
     "snapshot.journal_bytes": Memory("snapshot.journal_bytes"),

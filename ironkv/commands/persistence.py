@@ -1,5 +1,5 @@
-"""SAVE and its kin. Every acknowledged write is on disk anyway: a snapshot only makes a restart quick and lets
-the journal be trimmed. Each is about the node that is asked, and about no other."""
+"""SAVE and its kin. Every acknowledged write is on disk anyway: a snapshot only makes a restart quick and
+lets the journal be trimmed. Each is about the node that is asked, and about no other."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ class NodeView(Protocol):
         """Change settings (`section.key`) and what depends on them: all or, with an error, none."""
 
     def raft_view(self) -> Mapping[str, Any]:
-        """role ('leader' | 'follower' | 'candidate'), term, leader (id or None), leader_address
+        """fresh (bool), role ('leader' | 'follower' | 'candidate'), term, leader (id or None), leader_address
         ((host, port) or None), commit, applied, last_index, nodes (a list of dicts: id, host, port,
         role, match, lag_ms, online)."""
 
@@ -174,9 +174,9 @@ class NodeView(Protocol):
         """bytes_used, bytes_mapped, first_index, last_index, writes, last_write_ms, loading (bool)."""
 
     def snapshot_view(self) -> Mapping[str, Any]:
-        """bytes_used, bytes_free, index, last_took_ms, last_bytes_written, in_progress (bool), progress (0-1),
-        longest_slice_ms, saved_s (seconds since the epoch), error (None or why the last one failed),
-        entries_since."""
+        """bytes_used, bytes_free, index, last_took_ms, last_bytes_written, in_progress (bool), progress
+        (0 to 1), longest_slice_ms, saved_s (seconds since the epoch), error (None or why the last one failed),
+        entries_since, lacking (None or why there is no room), journal_waits (bool)."""
 
     def save(self) -> Later:
         """Take a snapshot of the state as it is now; OK or an error follows. Raises CommandError when one is

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 MARK_BYTES: Final = 1 << 20
 """The tail is measured in steps of about this many bytes."""
 RETRY_MS: Final = 60_000.0
-"""After a snapshot that failed (a full disk, mostly) the next one waits this long."""
+"""After a snapshot that failed the next one waits this long."""
+SHORT_RETRY_MS: Final = 2_000.0
+"""And so long when the disk is short of room: any snapshot may make some, as keys are deleted meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +67,13 @@ class Compaction:
         """Entries applied since the newest snapshot was begun."""
         return self.applied.index - self._last.index
 
-    def due(self, now: float) -> bool:
-        """Whether a snapshot should begin."""
+    def due(self, now: float, *, short_of_room: bool = False) -> bool:
+        """Whether a snapshot should begin. Short of room any is welcome: it lets the journal be trimmed."""
         settings, entries = self._settings, self.entries_since
         if entries <= 0 or now < self._not_before:
             return False
+        if short_of_room:
+            return now - self._last_at >= SHORT_RETRY_MS
         grown = self.applied.bytes - self._last.bytes
         # Not each time a few bytes of a large state have changed: the rewriting would outweigh the writes.
         enough = max(settings.journal_bytes, self._size)
@@ -80,17 +84,21 @@ class Compaction:
         """A snapshot of what is applied now has begun."""
         self._begun, self._last_at = self.applied, now
 
-    def finished(self, manifest: Manifest | None, size: int, now: float) -> None:
+    def finished(
+        self, manifest: Manifest | None, size: int, now: float, *, short_of_room: bool = False
+    ) -> None:
         """It is current, all images taking `size` bytes; or it failed (None)."""
         if manifest is None:
-            self._not_before = now + RETRY_MS
+            self._not_before = now + (SHORT_RETRY_MS if short_of_room else RETRY_MS)
             return
         self._last = self._begun
         self.snapshot_index, self._size = manifest.index, size
 
-    def trim_to(self, pinned: int) -> int:
+    def trim_to(self, pinned: int, keep_tail: bool = True) -> int:
         """The last entry the journal may drop. `pinned`: a snapshot that is being sent to a follower, which
-        will need all that lies behind it."""
+        will need all that lies behind it. Without `keep_tail`, room is worth more than a short catch-up."""
+        if not keep_tail:
+            return min(self.snapshot_index, pinned)
         far = self._marks[0].index if self._marks else 0
         tail = max(self.applied.index - self._settings.keep_entries, far)
         return min(self.snapshot_index, pinned, tail)

@@ -367,12 +367,25 @@ class Node:
         self._guarded(work)
         if self.now_s >= self._storage_at_s:
             self._storage_at_s = self.now_s + STORAGE_EVERY_S
-            self._guarded(lambda: self._storage.upkeep(clock.boot_ms()))
+            self._guarded(self._look_after_storage)
         if self.now_s >= self._upkeep_at_s:
             self._upkeep_at_s = self.now_s + UPKEEP_EVERY_S
             self._upkeep()
         self._timer_at_s = time.monotonic() + wait / 1000.0
         self._loop.call_later(wait / 1000.0, self._timer)
+
+    def _look_after_storage(self) -> None:
+        self._storage.upkeep(clock.boot_ms())
+        self._note_room()
+
+    def _note_room(self) -> None:
+        """Refuse what adds data while there is no room, or serve it again."""
+        lacking = self._storage.lacking
+        if lacking is None:
+            self.no_room = None
+        elif self.no_room is None:
+            refusal = f"MISCONF {lacking}. Commands that add data are refused until there is room"
+            self.no_room = NotAvailable(refusal)
 
     def _upkeep(self) -> None:
         self._rates.sample(Totals(self.now_s, self.commands_processed, self.bytes_in, self.bytes_out))
@@ -431,6 +444,8 @@ class Node:
     def _persisted(self, persist: Persist, error: BaseException | None) -> None:
         if error is not None:
             self._fail(error if isinstance(error, Fault) else Fault(f"the journal failed: {error!r}"))
+        self._storage.persisted()
+        self._note_room()
         self._guarded(lambda: self._driver.persisted(persist.mark))
 
     def role_changed(self) -> None:
@@ -573,7 +588,8 @@ class Node:
     def raft_view(self) -> Mapping[str, Any]:
         if self.loading:
             return {
-                "role": "follower", "term": self._journal.term_now, "leader": None, "leader_address": None,
+                "role": "follower", "fresh": False, "term": self._journal.term_now,
+                "leader": None, "leader_address": None,
                 "commit": self._journal.commit, "applied": self.machine.applied,
                 "last_index": self._journal.last_index, "nodes": [],
             }  # fmt: skip
@@ -581,6 +597,7 @@ class Node:
         nodes = [self._node_view(node) for node in self._addresses]
         return {
             "role": core.role.name.lower(),
+            "fresh": core.fresh,
             "term": core.term,
             "leader": core.leader,
             "leader_address": self._addresses.get(core.leader) if core.leader else None,

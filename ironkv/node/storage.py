@@ -28,6 +28,7 @@ from ironkv.node.transfer import Receiving, Sending
 from ironkv.resp.replies import OK
 from ironkv.storage.directory import DataDirectory
 from ironkv.storage.journal import Journal, JournalWriter
+from ironkv.storage.room import Room
 from ironkv.storage.snapshots import Damaged, Manifest, Snapshots
 from ironkv.storage.worker import Done, Worker
 
@@ -106,6 +107,10 @@ class Storage:
         self.compaction = Compaction(settings.snapshot, host.steady_ms())
         self._sending = Sending(self, self.snapshots)
         self._receiving = Receiving(self, self.snapshots, self._receives, self._install)
+        self._room = room = Room(path, settings.disk.quota, settings.disk.reserve, settings.journal.map_size)
+        self.snapshots.room_for = room.for_snapshot
+        self.lacking: str | None = None
+        """Why commands that add data are refused, if they are."""
         self._waiting: list[Later] = []
         self._armed = False
         self._again = False
@@ -196,15 +201,39 @@ class Storage:
 
     def upkeep(self, now: float) -> None:
         """Called a few times a second."""
+        self._judge_room()
         stranded = self._host.stranded()
         self._sending.offer(stranded)
         self._receiving.upkeep()
         self._snapshotting.pinned = self._sending.pinned
-        if self.compaction.due(now) or (stranded and self.snapshots.newest is None):
+        if self.compaction.due(now, short_of_room=self.lacking is not None) or (
+            stranded and self.snapshots.newest is None
+        ):
             self.begin()
-        self.journal.trim_to(
-            min(self.compaction.trim_to(self._snapshotting.pinned), self._host.durable_index())
+        goal = self.compaction.trim_to(self._snapshotting.pinned, keep_tail=self.lacking is None)
+        self.writer.trim_to(min(goal, self._host.durable_index()))
+
+    def persisted(self) -> None:
+        """A write of the journal has ended: look at the disk at once if that may have made it tight."""
+        if self.writer.free_bytes < 2 * self._room.reserve:
+            self._judge_room()
+
+    def _judge_room(self) -> None:
+        journal, snapshots = self.journal.view(), self.snapshots.view()
+        free = int(journal["bytes_free"])
+        in_use = int(journal["bytes_used"]) - free
+        lacking = self._room.lacking(
+            used=in_use + snapshots["bytes_used"] - snapshots["bytes_free"],
+            journal_used=in_use,
+            journal_free=free,
+            refusing=self.lacking is not None,
         )
+        if (lacking is None) != (self.lacking is None):
+            if lacking is None:
+                log.info("there is room again: all commands are served")
+            else:
+                log.error("%s: commands that add data are refused", lacking)
+        self.lacking = lacking
 
     def begin(self) -> bool:
         """Begin a snapshot now; False when one is under way or nothing is new."""
@@ -249,7 +278,8 @@ class Storage:
 
     def _finished(self, manifest: Manifest | None) -> None:
         now = self._host.steady_ms()
-        self.compaction.finished(manifest, self.snapshots.view()["bytes_used"], now)
+        short = self.lacking is not None
+        self.compaction.finished(manifest, self.snapshots.view()["bytes_used"], now, short_of_room=short)
         if manifest is not None:
             self._saved_ms = self._host.wall_ms()
             log.info(
@@ -336,6 +366,8 @@ class Storage:
             "saved_s": int(self._saved_ms / 1000),
             "error": snapshotting.error,
             "entries_since": self.compaction.entries_since,
+            "lacking": self.lacking,
+            "journal_waits": self.writer.full,
         }
 
     def close(self) -> None:
@@ -343,6 +375,10 @@ class Storage:
         self._snapshotting.abandon()
         self._worker.close()
         self.writer.close()
+        try:
+            self.journal.note_commit(self._machine.applied)
+        except Fault as fault:
+            log.warning("%s", fault)
         self.snapshots.close()
         self.journal.close()
         self.directory.close()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from ironkv.errors import Fault
+from ironkv.storage.room import NETWORK, filesystem
 
 FORMAT: Final = 3
 READABLE: Final = (2, 3)
@@ -33,6 +34,11 @@ class DataDirectory:
 
     def __init__(self, path: Path, node_id: str, cluster: str, members: Iterable[str] = ()) -> None:
         self.path = path
+        kind = filesystem(path)
+        if kind in NETWORK:
+            raise Fault(
+                f"data directory {path} is on {kind}: a network file system cannot be trusted with it"
+            )
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(path / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -65,16 +71,17 @@ class DataDirectory:
             raise Fault(f"{file} cannot be read: {error}") from error
         if not isinstance(found, dict):
             raise Fault(f"{file} cannot be read: it holds no JSON object")
-        if found.get("format") == 2:
-            found["format"] = FORMAT
-            self._write(file, found)
-        elif type(found.get("birth")) is int:
-            self.birth = found["birth"]
+        old = found.get("format") == 2
         for key, value in mine.items():
-            if found.get(key) != value:
+            if found.get(key) != value and not (old and key == "format"):
                 raise Fault(
                     f"data directory {self.path} belongs to {key} {found.get(key)!r}, this is {key} {value!r}"
                 )
+        # Without its journal the node has forgotten what it promised: that is another life.
+        if old or not (self.path / "journal" / "data.mdb").exists():
+            self._write(file, mine)
+        elif type(found.get("birth")) is int:
+            self.birth = found["birth"]
 
     def _write(self, file: Path, identity: dict[str, object]) -> None:
         _write_durably(file, json.dumps({**identity, "birth": self.birth}).encode() + b"\n")

@@ -21,20 +21,20 @@ Never writemap, metasync=False or sync=False: https://lmdb.readthedocs.io/ , doc
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import lmdb
 
-from ironkv.errors import Fault
+from ironkv.errors import Fault, IronKVError
 from ironkv.raft.messages import Entry, Persist
 from ironkv.storage import codec
 from ironkv.storage.directory import sync_directory
+from ironkv.storage.room import free_bytes, is_full
 from ironkv.storage.worker import Done
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,10 @@ TRIM_ALONE: Final = 1_000
 """Old entries removed in a transaction of their own, when no write comes along: about a millisecond."""
 HINT_EVERY: Final = 32
 """Writes between two updates of the commit hint: each would dirty a page more, and it is only a hint."""
+
+
+class DiskFull(IronKVError):
+    """There is no room; nothing was written, and nothing is broken: it may be tried again."""
 
 
 class Journal:
@@ -68,6 +72,9 @@ class Journal:
             sync_directory(path)
             sync_directory(path.parent)
         self._failed = False
+        self._base = codec.Base()
+        self._moving = threading.Lock()
+        """Held while the base moves: a trim must not undo the reset that the other thread is writing."""
         self.writes = 0
         self.last_write_ms = 0.0
         self.hard: codec.Hard | None = None
@@ -86,18 +93,22 @@ class Journal:
             hard = txn.get(_HARD, db=self._node)
             base = txn.get(_BASE, db=self._node)
             self.hard = codec.decode_hard(hard) if hard is not None else None
-            self._base = codec.decode_base(base) if base is not None else codec.Base()
-            self._gone = self._base.index
+            begins = codec.decode_base(base) if base is not None else codec.Base()
             cursor = txn.cursor(self._entries)
-            first = codec.index_of(cursor.key()) if cursor.first() else self.first_index
-            self.last_index = codec.index_of(cursor.key()) if cursor.last() else self._base.index
-            self._chain = codec.crc_of(cursor.value()) if cursor.last() else self._base.chain
-            last_term = codec.term_of(cursor.value()) if cursor.last() else self._base.term
-        if first != self.first_index:
+            first = codec.index_of(cursor.key()) if cursor.first() else begins.index + 1
+            last = codec.index_of(cursor.key()) if cursor.last() else begins.index
+            self._chain = codec.crc_of(cursor.value()) if cursor.last() else begins.chain
+            last_term = codec.term_of(cursor.value()) if cursor.last() else begins.term
+            count = dict(txn.stat(self._entries))["entries"]
+        if first != begins.index + 1 or count != last - begins.index:
             raise Fault(
-                f"journal {self.path} begins at entry {first}, where {self.first_index} is expected: "
-                "entries are missing"
+                f"journal {self.path} begins at entry {first} and holds {count} entries up to {last}, where "
+                f"{begins.index + 1} and {last - begins.index} are expected: entries are missing"
             )
+        with self._moving:
+            self._gone, self.last_index = begins.index, last
+            if begins.index >= self._base.index:  # else more has been let go of than is gone yet
+                self._base = begins
         if last_term > self.term_now:
             says = "is missing" if hard is None else f"says {self.term_now}"
             raise Fault(
@@ -211,8 +222,7 @@ class Journal:
                 self._put(txn, persist)
                 self._drop_old(txn, TRIM_ALONG + len(persist.entries))
         except lmdb.Error as error:
-            self._failed = True
-            raise Fault(self._explain(error)) from error
+            self._take_back(error)
         except BaseException:
             self._failed = True
             raise
@@ -255,7 +265,9 @@ class Journal:
 
     def trim_to(self, index: int) -> None:
         """Let everything up to entry `index` go (J6). Called in the thread that reads."""
-        if self.first_index <= index <= self.last_index:
+        with self._moving:
+            if not self.first_index <= index <= self.last_index:
+                return
             with self._env.begin(db=self._entries, buffers=True) as txn:
                 record = txn.get(codec.key_of(index))
                 if record is not None:  # else it is part of the write under way
@@ -274,8 +286,7 @@ class Journal:
             with self._env.begin(write=True) as txn:
                 self._drop_old(txn, most)
         except lmdb.Error as error:
-            self._failed = True
-            raise Fault(self._explain(error)) from error
+            self._take_back(error)
 
     def _drop_old(self, txn: lmdb.Transaction, most: int) -> None:
         goal = self._base.index
@@ -290,6 +301,18 @@ class Journal:
             txn.delete(codec.key_of(index), db=self._entries)
         txn.put(_BASE, codec.encode_base(base), db=self._node)
         self._gone = last
+
+    def note_commit(self, commit: int) -> None:
+        """At the end: how far entries are known to be committed, for whoever looks at the files."""
+        if self._failed or self._promise is None:
+            return
+        term, voted_for, fresh = self._promise
+        hard = codec.Hard(term, voted_for, min(commit, self.last_index), fresh)
+        try:
+            with self._env.begin(write=True, db=self._node) as txn:
+                txn.put(_HARD, codec.encode_hard(hard))
+        except lmdb.Error as error:
+            raise Fault(self._explain(error)) from error
 
     def reset(self, index: int, term: int) -> None:
         """At start: forget every entry; the log goes on behind a snapshot that ends with this one."""
@@ -308,16 +331,36 @@ class Journal:
         txn.drop(self._entries, delete=False)
         base = codec.Base(index, term, 0)
         txn.put(_BASE, codec.encode_base(base), db=self._node)
-        self._base = base
-        self._gone = self.last_index = index
+        with self._moving:
+            self._base = base
+            self._gone = self.last_index = index
         self._chain = 0
+
+    def _take_back(self, error: lmdb.Error) -> NoReturn:
+        """A transaction failed. Raises DiskFull when that was for want of room and nothing has changed, else
+        Fault; then never write again (J5).
+
+        On a full disk the transaction was aborted, and what is on disk is what was there before: no page that
+        any older transaction needs was touched. To try again writes all its pages anew, so nothing rests on
+        pages that a failed flush may have left clean but not on disk. LMDB reports a failure behind which its
+        own state is in doubt as PanicError.
+        """
+        if isinstance(error, lmdb.PanicError | lmdb.CorruptedError) or not is_full(self.path):
+            self._failed = True
+            raise Fault(self._explain(error)) from error
+        try:
+            self._read_bounds()
+        except lmdb.Error as doubt:
+            self._failed = True
+            raise Fault(self._explain(doubt)) from error
+        self._promise = None
+        raise DiskFull(
+            f"the disk under {self.path} is full: nothing is written until there is room"
+        ) from error
 
     def _explain(self, error: lmdb.Error) -> str:
         if isinstance(error, lmdb.MapFullError):
             return f"journal {self.path} has reached its map size: raise journal.map_size and start again"
-        space = os.statvfs(self.path)
-        if space.f_bavail * space.f_frsize < 1 << 20:
-            return f"the disk under {self.path} is full: make room and start again ({error})"
         return f"journal {self.path} could not be written: {error}. Check the disk before starting again"
 
     def close(self) -> None:
@@ -325,18 +368,38 @@ class Journal:
 
 
 class JournalWriter:
-    """The thread that owns every write transaction. One write is under way at a time."""
+    """The thread that owns every write transaction. One write is under way at a time.
+
+    On a full disk it tries the same write again until there is room: nothing was acknowledged, and a leader
+    whose write does not end gives the lead away.
+    """
 
     IDLE_S: Final = 0.02
     """With no write for so long, old entries are removed in transactions of their own."""
+
+    RETRY_S: Final = 0.25
 
     def __init__(self, journal: Journal, failed: Callable[[BaseException], None]) -> None:
         """`failed` is called in this thread when old entries cannot be removed."""
         self._journal = journal
         self._failed = failed
-        self._orders: queue.SimpleQueue[tuple[Persist, Done] | None] = queue.SimpleQueue()
+        self.full = False
+        """Whether a write is waiting for room."""
+        self.free_bytes = 1 << 62
+        """What the disk had left behind the newest write."""
+        self._pause_s = self.IDLE_S
+        self._closing = threading.Event()
+        self._orders: queue.SimpleQueue[tuple[Persist, Done] | bool] = queue.SimpleQueue()
+        """Writes; True: there may be something to trim; False: the end."""
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._thread.start()
+
+    def trim_to(self, index: int) -> None:
+        """`Journal.trim_to`, and wake the thread: without a write, nothing else would."""
+        trimming = self._journal.trimming
+        self._journal.trim_to(index)
+        if self._journal.trimming and not trimming:
+            self._orders.put(True)
 
     def write(self, persist: Persist, done: Done) -> None:
         """Queue a write. `done` is called in the journal's thread, with what went wrong or None."""
@@ -346,25 +409,51 @@ class JournalWriter:
         journal = self._journal
         while True:
             try:
-                order = self._orders.get(timeout=self.IDLE_S if journal.trimming else None)
+                order = self._orders.get(timeout=self._pause_s if journal.trimming else None)
             except queue.Empty:
-                try:
-                    journal.trim()
-                except BaseException as error:
-                    self._failed(error)
-                    return
+                self._trim()
                 continue
-            if order is None:
+            if order is False:
                 return
+            if order is True:
+                continue
             persist, done = order
             try:
-                journal.write(persist)
+                self._write(persist)
             except BaseException as error:
                 done(error)
             else:
                 done(None)
 
+    def _write(self, persist: Persist) -> None:
+        while True:
+            try:
+                self._journal.write(persist)
+            except DiskFull as full:
+                if not self.full:
+                    log.error("%s", full)
+                self.full = True
+                if self._closing.wait(self.RETRY_S):
+                    raise
+            else:
+                self.free_bytes = free_bytes(self._journal.path)
+                if self.full:
+                    log.info("there is room again: the journal goes on")
+                self.full = False
+                return
+
+    def _trim(self) -> None:
+        try:
+            self._journal.trim()
+            self._pause_s = self.IDLE_S
+        except DiskFull:
+            self._pause_s = self.RETRY_S
+        except BaseException as error:
+            self._failed(error)
+            self._closing.wait()
+
     def close(self) -> None:
-        """Finish what is queued, then end the thread."""
-        self._orders.put(None)
+        """Finish what is queued, if there is room, then end the thread."""
+        self._closing.set()
+        self._orders.put(False)
         self._thread.join()

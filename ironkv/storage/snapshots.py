@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
@@ -147,6 +147,8 @@ class Snapshots:
         except BaseException:
             self._env.close()
             raise
+        self.room_for: Callable[[int], bool] = lambda size: True
+        """Whether the disk has room for so many bytes more (`room.Room`)."""
         self.digests: dict[Group, bytes] = {}
         """Of the newest snapshot's groups; filled by `load` and by every `put`."""
 
@@ -184,12 +186,15 @@ class Snapshots:
 
     def put_records(self, records: list[Record]) -> int:
         """Write images as another node's `records` gave them. Raises Fault."""
+        size = sum(len(value) for _, value in records)
+        if not self.room_for(max(0, size - self.view()["bytes_free"])):
+            raise Fault(f"no room for a snapshot in {self.path}: the rest of the disk is the journal's")
         try:
             with self._env.begin(write=True, db=self._images) as txn:
                 txn.cursor().putmulti(records)
         except lmdb.Error as error:
             raise Fault(f"snapshots {self.path} could not be written: {error}") from error
-        return sum(len(value) for _, value in records)
+        return size
 
     def _record(self, index: int, chunk: Chunk) -> Record:
         key = _KEY.pack(*chunk.group, index, chunk.number)

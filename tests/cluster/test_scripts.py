@@ -11,9 +11,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from ironkv.storage.room import filesystem
 from ironkv.tools.bench import failover, plot, replay
 from ironkv.tools.bench.connections import Crowd
-from ironkv.tools.bench.machine import describe, filesystem
+from ironkv.tools.bench.machine import describe
 from ironkv.tools.bench.report import Report
 from ironkv.tools.bench.throughput import Cell, Run, workloads
 from ironkv.tools.cluster import surroundings

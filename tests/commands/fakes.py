@@ -48,7 +48,9 @@ class FakeNode:
         self.sessions: dict[int, FakeSession] = {}
         self.errors: Counter[str] = Counter()
         self.now_s = 1000.0
+        self.recovered = 0.5
         self.raft: dict[str, Any] = {
+            "fresh": False,
             "role": "leader", "term": 3, "leader": "node1", "leader_address": ("10.0.0.1", 7001),
             "commit": 40, "applied": 40, "last_index": 41, "nodes": MEMBERS,
         }  # fmt: skip
@@ -90,6 +92,19 @@ class FakeNode:
             "bytes_used": 8192, "bytes_mapped": 1 << 30, "first_index": 1, "last_index": 41, "writes": 17,
             "last_write_ms": 0.4, "loading": self.loading,
         }  # fmt: skip
+
+    def snapshot_view(self) -> Mapping[str, Any]:
+        return {
+            "bytes_used": 4096, "bytes_free": 0, "index": 30, "last_took_ms": 1500, "last_bytes_written": 2048,
+            "in_progress": False, "progress": 0.0, "longest_slice_ms": 0.5, "saved_s": 1_700_000_000,
+            "error": None, "entries_since": 11, "lacking": None, "journal_waits": False,
+        }  # fmt: skip
+
+    def save(self) -> Later:
+        raise NotImplementedError
+
+    def save_again(self) -> None:
+        raise NotImplementedError
 
     def on_setting(self, name: str, apply: Callable[[], None]) -> None:
         raise NotImplementedError

@@ -28,7 +28,7 @@ NEW_IN_7_2 = {
     "SCAN": {"tips"},
     "SETEX": {"doc_flags", "deprecated_since", "replaced_by"},
     "SETNX": {"doc_flags", "deprecated_since", "replaced_by"},
-    **dict.fromkeys(("BLMOVE", "BLPOP", "BRPOP", "BRPOPLPUSH", "BZPOPMAX", "BZPOPMIN"), {"flags"}),
+    **{name: {"flags"} for name in ("BLMOVE", "BLPOP", "BRPOP", "BRPOPLPUSH", "BZPOPMAX", "BZPOPMIN")},
     "WAIT": {"flags", "categories"},
     "ZRANK": {"arity", "arguments"},
     "ZREVRANK": {"arity", "arguments"},

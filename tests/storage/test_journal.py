@@ -501,3 +501,41 @@ def test_the_file_stops_growing_once_what_is_written_is_trimmed(path: Path) -> N
     assert (path / "data.mdb").stat().st_size < 1.2 * size
     assert (path / "data.mdb").stat().st_size < 4 * 2_000 * 230
     journal.close()
+
+
+def test_a_hole_is_noticed_at_once(journal: Journal, path: Path) -> None:
+    journal.write(persist(*entries(1, 100)))
+    journal.close()
+    change(path, b"entries", codec.key_of(50), None)
+    with pytest.raises(Fault, match="holds 99 entries"):
+        Journal(path, MAP)
+
+
+def test_an_idle_journal_is_trimmed(journal: Journal) -> None:
+    writer = JournalWriter(journal, pytest.fail)
+    done = Event()
+    writer.write(persist(*entries(1, 4_000)), lambda error: done.set())
+    assert done.wait(10)
+    writer.trim_to(3_900)
+    for _ in range(500):
+        if not journal.trimming:
+            break
+        done.clear()
+        done.wait(0.02)
+    assert not journal.trimming
+    writer.close()
+    assert held(journal) == list(entries(3_901, 4_000))
+
+
+def test_a_trim_does_not_undo_a_reset(journal: Journal) -> None:
+    journal.write(persist(*entries(1, 1_000)))
+    journal.write(Persist(Mark(2, 1, 5_000), 1, None, 5_000, (), False, (5_000, 1)))
+    journal.trim_to(900)
+    assert (journal.first_index, journal.term(5_000)) == (5_001, 1)
+
+
+def test_what_was_known_to_be_committed_is_noted_at_the_end(journal: Journal) -> None:
+    journal.write(persist(*entries(1, 20), term=2, vote="a"))
+    journal.note_commit(15)
+    reopen(journal)
+    assert (journal.term_now, journal.voted_for, journal.commit) == (2, "a", 15)

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ironkv.storage.room import filesystem
 from ironkv.tools.bench import connections, failover, plot, replay, storage, throughput
-from ironkv.tools.bench.machine import IN_MEMORY, describe, disk_directory, filesystem
+from ironkv.tools.bench.machine import IN_MEMORY, describe, disk_directory
 from ironkv.tools.bench.report import Report
 
 SECTIONS = ("throughput", "failover", "replay", "connections", "storage")

@@ -10,6 +10,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ironkv.storage.room import filesystem
+
 ROOT = Path(__file__).resolve().parents[3]
 IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 _FSYNCS = 200
@@ -61,23 +63,6 @@ def disk_directory(wanted: Path | None) -> Path:
         if filesystem(candidate) not in IN_MEMORY:
             return candidate
     raise SystemExit("no directory on a real disk found: name one with --data-dir")
-
-
-def filesystem(directory: Path) -> str:
-    """The type of file system a directory is on, `unknown` where the system does not say."""
-    path = str(directory.resolve())
-    best, kind = "", "unknown"
-    try:
-        mounts = Path("/proc/self/mounts").read_text().splitlines()
-    except OSError:
-        return kind
-    for line in mounts:
-        _, where, what, *_ = line.split()
-        where = where.replace("\\040", " ")
-        inside = path == where or path.startswith(where.rstrip("/") + "/")
-        if inside and len(where) >= len(best):
-            best, kind = where, what
-    return kind
 
 
 def fsync_latency_ms(directory: Path) -> tuple[float, float]:
