@@ -229,7 +229,8 @@ def test_sizes(text: str, size: int) -> None:
         ),
         (
             "[zoo]\nape = 1",
-            "zoo (node.toml): no such setting; known are node, server, cluster, raft, limits, journal, snapshot, disk, log",
+            "zoo (node.toml): no such setting; known are node, server, cluster, raft, limits, journal, "
+            "snapshot, disk, log",
         ),
     ],
 )

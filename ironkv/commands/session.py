@@ -175,7 +175,7 @@ class NodeView(Protocol):
 
     def snapshot_view(self) -> Mapping[str, Any]:
         """bytes_used, bytes_free, index, last_took_ms, last_bytes_written, in_progress (bool), progress
-        (0 to 1), longest_slice_ms, saved_s (seconds since the epoch), error (None or why the last one failed),
+        (0 to 1), longest_slice_ms, saved_s (seconds since the epoch), error (None or why the last failed),
         entries_since, lacking (None or why there is no room), journal_waits (bool)."""
 
     def save(self) -> Later:

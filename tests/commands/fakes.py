@@ -95,7 +95,8 @@ class FakeNode:
 
     def snapshot_view(self) -> Mapping[str, Any]:
         return {
-            "bytes_used": 4096, "bytes_free": 0, "index": 30, "last_took_ms": 1500, "last_bytes_written": 2048,
+            "bytes_used": 4096, "bytes_free": 0, "index": 30, "last_took_ms": 1500,
+            "last_bytes_written": 2048,
             "in_progress": False, "progress": 0.0, "longest_slice_ms": 0.5, "saved_s": 1_700_000_000,
             "error": None, "entries_since": 11, "lacking": None, "journal_waits": False,
         }  # fmt: skip
