@@ -285,6 +285,7 @@ class Node:
         self._pulse.stop()
         await asyncio.sleep(0)
         self._over = True  # a timer that is still due must not meet a closed journal
+        self._storage.note_commit()
         self._storage.close()
 
     def _fail(self, fault: Fault) -> None:

@@ -370,15 +370,19 @@ class Storage:
             "journal_waits": self.writer.full,
         }
 
-    def close(self) -> None:
-        """Wind down; nothing may be asked of it any more."""
-        self._snapshotting.abandon()
-        self._worker.close()
+    def note_commit(self) -> None:
+        """At a stop in good order: note how far entries are known to be committed."""
         self.writer.close()
         try:
             self.journal.note_commit(self._machine.applied)
         except Fault as fault:
             log.warning("%s", fault)
+
+    def close(self) -> None:
+        """Nothing may be asked of it any more."""
+        self._snapshotting.abandon()
+        self._worker.close()
+        self.writer.close()
         self.snapshots.close()
         self.journal.close()
         self.directory.close()

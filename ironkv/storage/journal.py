@@ -453,7 +453,7 @@ class JournalWriter:
             self._closing.wait()
 
     def close(self) -> None:
-        """Finish what is queued, if there is room, then end the thread."""
+        """Finish what is queued, if there is room, then end the thread. May be called again."""
         self._closing.set()
         self._orders.put(False)
         self._thread.join()

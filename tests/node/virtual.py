@@ -147,6 +147,9 @@ class VirtualNode(Node):
             if peer != self.id:
                 self.cluster.post(self.id, peer, wire.published(messages))
 
+    def send_parcel(self, peer: str, parcel: list[Any]) -> None:
+        self.cluster.post(self.id, peer, wire.parcel(parcel))
+
     def persist(self, persist: Persist) -> None:
         assert self.writing is None, "one write at a time"
         self.writing = persist
@@ -180,6 +183,7 @@ class Cluster:
         size: int = 3,
         reads: str = "lease",
         walls: Mapping[str, float] | None = None,
+        snapshot: Mapping[str, int] | None = None,
         **limits: int,
     ) -> None:
         self.now = STARTED_MS
@@ -188,6 +192,7 @@ class Cluster:
         self.walls = walls or {}
         """How far (ms) a node's wall clock is off."""
         self.limits = limits
+        self.snapshot = dict(snapshot or {})
         self.names = [f"node{n + 1}" for n in range(size)]
         self.nodes: dict[str, VirtualNode] = {}
         self.wires: defaultdict[tuple[str, str], deque[bytes]] = defaultdict(deque)
@@ -227,6 +232,7 @@ class Cluster:
             raft={"heartbeat_ms": 50, "election_timeout_ms": 300, "reads": self.reads},
             limits=self.limits,
             journal={"map_size": 64 << 20},
+            snapshot=self.snapshot,
         )
 
     # -- what the nodes do to each other
@@ -248,6 +254,8 @@ class Cluster:
                 mail = wire.parse(body, sender, to)
                 if isinstance(mail, wire.Published):
                     node.pubsub.arrived(mail.messages)
+                elif isinstance(mail, wire.Parcel):
+                    node._on_parcel(sender, mail.content)
                 else:
                     assert isinstance(mail, wire.Mail)
                     node._on_mail(sender, mail)

@@ -1,0 +1,195 @@
+"""Nodes that snapshot, trim, crash, recover and catch up, from one seed: equal digests at equal indices."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from ironkv import images
+from ironkv.errors import Fault
+from ironkv.raft.messages import Role
+from tests.node.virtual import Client, Cluster, Maker, VirtualNode
+
+TAIL = {"keep_entries": 5, "keep_bytes": 0}
+
+
+class History:
+    """What the state was at each index, as the first node that got there had it."""
+
+    def __init__(self) -> None:
+        self.digests: dict[int, bytes] = {}
+
+    def check(self, cluster: Cluster) -> None:
+        for node in cluster.nodes.values():
+            digest = images.digest_of_keyspace(node.keyspace)
+            index = node.machine.applied
+            assert self.digests.setdefault(index, digest) == digest, f"{node.id} differs at entry {index}"
+
+
+def command(chance: random.Random) -> str:
+    key, other = (f"k{chance.randrange(40)}" for _ in range(2))
+    return chance.choice(
+        [
+            f"SET {key} {chance.randrange(1000)}",
+            f"SET {key} {'x' * chance.randrange(3000)} PX {chance.randrange(1, 4000)}",
+            f"APPEND {key} yy",
+            f"DEL {key} {other}",
+            f"RENAME {key} {other}",
+            f"HSET h{key} f{chance.randrange(9)} v",
+            f"LPUSH l{key} a b c",
+            f"RPOP l{key} 2",
+            f"ZADD z{key} {chance.randrange(100)} m{chance.randrange(50)}",
+            f"SADD s{key} {' '.join(str(chance.randrange(600)) for _ in range(20))}",
+            f"SPOP s{key} 3",
+            f"XADD x{key} * f v",
+            f"XGROUP CREATE x{key} g 0 MKSTREAM",
+            "EVAL redis.call('INCR',KEYS[1]) 1 counter",
+            "SWAPDB 0 1",
+            "FLUSHDB" if chance.random() < 0.1 else "SELECT 1",
+            "SELECT 0",
+        ]
+    )
+
+
+def talk(client: Client, chance: random.Random) -> None:
+    client.send(*(command(chance) for _ in range(chance.randrange(1, 12))))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_one_node_stopped_at_arbitrary_points(make_cluster: Maker, seed: int) -> None:
+    chance = random.Random(seed)
+    cluster = make_cluster(1, snapshot=TAIL).boot()
+    history = History()
+    cluster.advance(100)
+    acknowledged = 0
+    for _ in range(40):
+        node = next(iter(cluster.nodes.values()))
+        client = node.client()
+        talk(client, chance)
+        cluster.advance(chance.choice((0, 1, 10, 900)))
+        history.check(cluster)
+        acknowledged = max(acknowledged, node.core.durable_index)
+        if chance.random() < 0.5:
+            node._storage.begin()
+            cluster.advance(chance.choice((0, 1, 3, 20, 400)))
+        if chance.random() < 0.4:
+            cluster.crash("node1")
+            cluster.boot("node1").advance(500)
+            history.check(cluster)
+            assert next(iter(cluster.nodes.values())).machine.applied >= acknowledged
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_three_nodes_with_snapshots_cuts_and_crashes(make_cluster: Maker, seed: int) -> None:
+    chance = random.Random(100 + seed)
+    cluster = make_cluster(3, snapshot=TAIL).boot()
+    cluster.elect()
+    history = History()
+    down: set[str] = set()
+    for _ in range(60):
+        leaders = [node for node in cluster.nodes.values() if node.core.role is Role.LEADER]
+        if leaders:
+            talk(max(leaders, key=lambda node: node.core.term).client(), chance)
+        cluster.advance(chance.choice((0, 1, 30, 250, 700)))
+        history.check(cluster)
+        for node in cluster.nodes.values():
+            if chance.random() < 0.3:
+                node._storage.begin()
+        what = chance.random()
+        if what < 0.15 and not down:
+            name = chance.choice(sorted(cluster.nodes))
+            cluster.crash(name)
+            down.add(name)
+        elif what < 0.3 and down:
+            cluster.boot(down.pop())
+        elif what < 0.4:
+            cluster.isolate(chance.choice(cluster.names))
+        elif what < 0.6:
+            cluster.heal(lose=chance.random() < 0.5)
+    cluster.heal(lose=True)
+    for name in down:
+        cluster.boot(name)
+    leader = cluster.elect()
+    assert leader.client().ask("SET final 1")[-1] == b"OK"
+    cluster.advance(8_000)
+    assert {node.machine.applied for node in cluster.nodes.values()} == {cluster.leader().machine.applied}
+    history.check(cluster)
+
+
+def test_a_follower_far_behind_is_sent_a_snapshot_and_goes_on(make_cluster: Maker) -> None:
+    cluster = make_cluster(3, snapshot=TAIL).boot()
+    leader = cluster.elect()
+    follower = cluster.followers()[0]
+    cluster.isolate(follower.id)
+    client = leader.client()
+    for n in range(50):
+        client.ask(f"SET key{n} {n}", "INCR n")
+    leader._storage.begin()
+    cluster.advance(2_000)
+    assert leader._journal.first_index > follower.core.last_index + 1, "the log alone will not do"
+    cluster.heal(lose=True)
+    cluster.advance(5_000)
+    assert follower.machine.applied == leader.machine.applied
+    assert images.digest_of_keyspace(follower.keyspace) == images.digest_of_keyspace(leader.keyspace)
+    assert follower._journal.first_index > 50
+    _restarts_alike(cluster, follower)
+
+
+def _restarts_alike(cluster: Cluster, node: VirtualNode) -> None:
+    digest, index = images.digest_of_keyspace(node.keyspace), node.machine.applied
+    cluster.crash(node.id)
+    cluster.boot(node.id)
+    again = cluster.nodes[node.id]
+    cluster.advance(1_000)
+    assert again.machine.applied == index
+    assert images.digest_of_keyspace(again.keyspace) == digest
+
+
+def test_between_making_a_snapshot_current_and_emptying_the_journal(make_cluster: Maker) -> None:
+    """Installed, and the process dies before its journal was told (T6)."""
+    cluster = make_cluster(3, snapshot=TAIL).boot()
+    leader = cluster.elect()
+    follower = cluster.followers()[0]
+    cluster.isolate(follower.id)
+    client = leader.client()
+    for n in range(30):
+        client.ask(f"SET key{n} {n}")
+    leader._storage.begin()
+    cluster.advance(2_000)
+    follower.install = lambda manifest, keyspace: _die()  # type: ignore[method-assign]
+    cluster.heal(lose=True)
+    with pytest.raises(Died):
+        cluster.advance(5_000)
+    cluster.crash(follower.id)
+    cluster.boot(follower.id)
+    again = cluster.nodes[follower.id]
+    assert again.machine.applied >= 30
+    cluster.advance(2_000)
+    assert images.digest_of_keyspace(again.keyspace) == images.digest_of_keyspace(leader.keyspace)
+
+
+class Died(BaseException):
+    pass
+
+
+def _die() -> bool:
+    raise Died
+
+
+def test_a_journal_that_begins_behind_the_snapshot_stops_the_node(make_cluster: Maker) -> None:
+    cluster = make_cluster(1, snapshot=TAIL).boot()
+    cluster.advance(100)
+    node = cluster.nodes["node1"]
+    client = node.client()
+    for n in range(50):
+        client.ask(f"SET key{n} {n}")
+    node._storage.begin()
+    cluster.advance(2_000)
+    while node._journal.trimming:
+        node._journal.trim()
+    assert node._journal.first_index > 20
+    node._storage.snapshots.forget_above(0)
+    cluster.crash("node1")
+    with pytest.raises(Fault, match="what lies between is missing"):
+        cluster.boot("node1")
