@@ -34,8 +34,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "peers": {"errors", "clock", "raft.messages"},
     "server": {"errors", "commands", "keyspace", "resp"},
     # They meet a node through its socket, as any client does; or its directory, once it is stopped.
+    "offline": {
+        "errors", "batch", "commands", "images", "imaging", "keyspace", "machine", "raft.messages", "rdb",
+        "resp", "storage", "tools.client",
+    },
     "tools": {"errors", "keyspace", "rdb", "storage.room", "storage.stopped"},
-}
+}  # fmt: skip
 
 # Pure: no I/O, no clock, no awaiting. C code that only computes is fine.
 PURE = ("raft", "keyspace", "rdb", "resp", "errors", "batch", "images", "imaging")

@@ -268,6 +268,10 @@ class Snapshots:
                 yield key, _KEY.unpack(key)[2]
             start = keys[-1] + b"\0"
 
+    def image_indexes(self) -> Iterator[int]:
+        """The snapshot's index of every chunk that is held."""
+        return (index for _, index in self._all_keys())
+
     def _remove(self, keys: Iterator[bytes]) -> None:
         while batch := list(islice(keys, PRUNE_KEYS)):
             with self._env.begin(write=True, db=self._images) as txn:

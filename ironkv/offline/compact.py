@@ -1,0 +1,226 @@
+"""`ironkv-compact`: fold a stopped node's journal into a fresh snapshot and give the disk its room back.
+
+Both environments are written anew aside, flushed, opened again and compared; then each data file takes the
+place of the old one with one rename, the snapshots first. In between stands a new snapshot beside the old
+journal, which is a valid directory: the journal reaches back further than it need. So whenever this is
+interrupted, the directory starts with everything; what lies in `compact.new` is removed by the next run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from ironkv import images
+from ironkv.errors import Fault
+from ironkv.imaging import Imaging
+from ironkv.keyspace.keyspace import Keyspace
+from ironkv.machine import Machine
+from ironkv.offline import console
+from ironkv.offline.console import as_json, out, size
+from ironkv.raft.messages import Entry, Mark, Persist
+from ironkv.storage.directory import sync_directory
+from ironkv.storage.journal import Journal
+from ironkv.storage.snapshots import CHUNK_BYTES, EXTRAS, Chunk, Group, Manifest, Snapshots
+from ironkv.storage.stopped import Progress, StoppedNode
+
+ASIDE: Final = "compact.new"
+DATA: Final = "data.mdb"
+BATCH: Final = 32
+"""Chunks, or entries times 32, in one transaction."""
+
+EPILOG = """\
+The state as of the last entry that certainly is committed becomes a snapshot; entries behind it stay entries.
+The node must be stopped. It needs room for the new files beside the old ones, and changes nothing until they
+are whole."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="ironkv-compact",
+        description="Fold the journal of a stopped node into a snapshot; rewrite both without free pages.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("directory", type=Path, metavar="DIR", help="the node's data directory")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    options = parser.parse_args(arguments)
+    return console.guarded(lambda: _compact(console.must_exist(options.directory), options))
+
+
+def _compact(path: Path, options: argparse.Namespace) -> int:
+    with StoppedNode(path) as node, console.progress(options.json) as tell:
+        before, free = sum(_sizes(path).values()), _free(node)
+        kept = max(0, node.last - node.committed)
+        digest = ""
+        if not options.dry_run and node.committed:
+            digest = compact(node, tell)
+        after = sum(_sizes(path).values())
+        folded = node.committed
+    if options.json:
+        facts = {"directory": str(path), "folded_up_to": folded, "entries_kept": kept, "digest": digest}
+        as_json({**facts, "bytes_before": before, "free_before": free, "bytes_after": after})
+    elif not folded:
+        out.print(f"{path}: nothing is known to be committed here, so there is nothing to fold")
+    elif options.dry_run:
+        out.print(f"{path}: {size(before)}, {size(free)} of it free pages")
+        out.print(f"would fold the log up to entry {folded:,} into a snapshot, and keep {kept:,} entries")
+    else:
+        out.print(f"{path}: {size(before)} before, {size(after)} after")
+        out.print(f"folded up to entry {folded:,}, kept {kept:,} entries; state {digest}")
+    return 0
+
+
+def _sizes(path: Path) -> dict[str, int]:
+    files = [path / part / DATA for part in ("journal", "snapshots")]
+    return {str(file): file.stat().st_size for file in files if file.exists()}
+
+
+def _free(node: StoppedNode) -> int:
+    snapshots = node.snapshots.view()["bytes_free"] if node.snapshots is not None else 0
+    return int(node.journal.view()["bytes_free"]) + snapshots
+
+
+def compact(node: StoppedNode, tell: Progress, step: Callable[[str], None] = lambda name: None) -> str:
+    """Do it; the digest of the state, as hexadecimal. `step` is told of each step before it is taken."""
+    aside = node.path / ASIDE
+    step("clear")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    machine = node.state(progress=tell)
+    digest = images.digest_of_keyspace(machine.keyspace)
+    step("snapshots")
+    write_snapshot(aside / "snapshots", machine, _term(node, machine.applied), _members(node), tell)
+    step("journal")
+    _write_journal(aside / "journal", node, machine.applied)
+    step("verify")
+    _verify(aside, machine.applied, digest, tell)
+    for part in ("snapshots", "journal"):
+        step(f"swap {part}")
+        (node.path / part).mkdir(exist_ok=True)
+        os.replace(aside / part / DATA, node.path / part / DATA)
+        sync_directory(node.path / part)
+        sync_directory(node.path)
+    step("tidy")
+    shutil.rmtree(aside, ignore_errors=True)
+    return digest.hex()
+
+
+def _members(node: StoppedNode) -> tuple[str, ...]:
+    return tuple(node.identity.get("members", ()))
+
+
+def _term(node: StoppedNode, index: int) -> int:
+    for manifest in node.manifests:
+        if manifest.index == index:
+            return manifest.term
+    return node.journal.term(index) if index else 0
+
+
+def write_snapshot(
+    path: Path, machine: Machine, term: int, members: tuple[str, ...], tell: Progress, taken_ms: int = 0
+) -> Manifest:
+    """An environment that holds the machine's whole state as its one snapshot."""
+    path.mkdir(parents=True)
+    snapshots = Snapshots(path)
+    try:
+        for database in machine.keyspace.used():
+            database.mark_all()
+        imaging = Imaging(machine.keyspace)
+        digests: dict[Group, bytes] = {}
+        batch: list[Chunk] = []
+        written = 0
+        for chunk in _chunks(imaging, digests):
+            batch.append(chunk)
+            if len(batch) >= BATCH:
+                written += snapshots.put(machine.applied, batch)
+                batch = []
+                tell("writing the snapshot", imaging.progress)
+        batch.append(Chunk(EXTRAS, 0, [0, imaging.extras], last=True))
+        written += snapshots.put(machine.applied, batch)
+        stamp_ms = machine.keyspace.stamp_ms
+        digest = images.digest_of_state(digests, imaging.extras, stamp_ms)
+        manifest = Manifest(
+            machine.applied, term, machine.applied, stamp_ms, digest, members, taken_ms or stamp_ms,
+            keys=imaging.keys, bytes_written=written,
+        )  # fmt: skip
+        snapshots.finish(manifest)
+        return manifest
+    finally:
+        snapshots.close()
+
+
+def _chunks(imaging: Imaging, digests: dict[Group, bytes]) -> Iterator[Chunk]:
+    """Whole chunks of what is walked; the digests of the groups go into `digests`."""
+    content: list[object] = []
+    number = held = 0
+    digest = images.GroupDigest()
+    for group, part in imaging.walk():
+        if part is not None:
+            content += part
+            held += len(part[1])
+            digest.add(part[0], part[1])
+            if held >= CHUNK_BYTES:
+                yield Chunk(group, number, content, last=False)
+                content, held, number = [], 0, number + 1
+            continue
+        yield Chunk(group, number, content, last=True)
+        if value := digest.value():
+            digests[group] = value
+        content, held, number, digest = [], 0, 0, images.GroupDigest()
+
+
+def _write_journal(path: Path, node: StoppedNode, index: int) -> None:
+    path.mkdir(parents=True)
+    journal = Journal(path)
+    try:
+        hard = node.journal.hard
+        journal.hard = hard
+        journal.reset(index, _term(node, index))
+        batch: list[Entry] = []
+
+        def put() -> None:
+            if batch and hard is not None:
+                mark = Mark(1, hard.term, batch[-1].index)
+                journal.write(Persist(mark, hard.term, hard.voted_for, hard.commit, tuple(batch), hard.fresh))
+                batch.clear()
+
+        for entry in node.entries(index + 1):
+            batch.append(entry)
+            if len(batch) >= 32 * BATCH:
+                put()
+        put()
+    finally:
+        journal.close()
+
+
+def _verify(aside: Path, index: int, digest: bytes, tell: Progress) -> None:
+    """Open what was written, and compare."""
+    snapshots, journal = (
+        Snapshots(aside / "snapshots", readonly=True),
+        Journal(aside / "journal", readonly=True),
+    )
+    try:
+        keyspace = Keyspace()
+        newest = snapshots.newest
+        if newest is None or newest.index != index:
+            raise Fault(f"{aside}: the new snapshot is not there; nothing was changed")
+        for done in snapshots.load(newest, keyspace):
+            tell("verifying", done)
+        if images.digest_of_keyspace(keyspace) != digest:
+            raise Fault(f"{aside}: the new snapshot makes another state; nothing was changed")
+        for _ in journal.replay():
+            pass
+    finally:
+        snapshots.close()
+        journal.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
