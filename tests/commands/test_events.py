@@ -72,8 +72,9 @@ class Recorder(Local):
 
 
 def _meant(told: list[Told]) -> list[Told]:
-    """Without what comes when a server likes."""
-    return [each for each in told if each[1] != b"expired"]
+    """Without what comes when a server likes, and without new consumers: since 7.2 XCLAIM and XAUTOCLAIM make
+    one even when there is nothing to claim (7.0 does not; `test_streams` has the events of 7.2)."""
+    return [each for each in told if each[1] not in (b"expired", b"xgroup-createconsumer")]
 
 
 def test_redis_does_tell(listener: tuple[Oracle, Listener]) -> None:

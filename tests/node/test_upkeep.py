@@ -18,6 +18,7 @@ class FakeConnection:
         self.pending = state.get("pending", 0)
         self.stalled = state.get("stalled", False)
         self.killed = False
+        self.subscriptions = None
 
     def buffer_sizes(self) -> tuple[int, int]:
         return 0, self.unsent
