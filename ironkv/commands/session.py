@@ -182,6 +182,12 @@ class NodeView(Protocol):
         """Take a snapshot of the state as it is now; OK or an error follows. Raises CommandError when one is
         under way already."""
 
+    def backup(self) -> Later:
+        """As `save`; [manifest, cluster, version] follows, for `backup_records`."""
+
+    def backup_records(self, index: int, after: bytes) -> Later:
+        """[key, record, …] of the snapshot that was taken for a backup, behind the key `after`."""
+
     def save_again(self) -> None:
         """Take another snapshot as soon as the one under way has ended."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ironkv.commands import (  # noqa: F401
+    backup,
     bitfields,
     bitmaps,
     blocking,

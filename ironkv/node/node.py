@@ -633,6 +633,12 @@ class Node:
     def save(self) -> Later:
         return self._storage.save()
 
+    def backup(self) -> Later:
+        return self._storage.backup()
+
+    def backup_records(self, index: int, after: bytes) -> Later:
+        return self._storage.backup_records(index, after)
+
     def save_again(self) -> None:
         self._storage.save_again()
 

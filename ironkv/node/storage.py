@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ironkv import __version__
 from ironkv.commands.later import Later
 from ironkv.errors import CommandError, Fault
 from ironkv.keyspace.keyspace import Keyspace
@@ -25,7 +26,7 @@ from ironkv.node import transfer
 from ironkv.node.compaction import Compaction
 from ironkv.node.snapshotting import Snapshotting
 from ironkv.node.transfer import Receiving, Sending
-from ironkv.resp.replies import OK
+from ironkv.resp.replies import OK, Reply
 from ironkv.storage.directory import DataDirectory
 from ironkv.storage.journal import Journal, JournalWriter
 from ironkv.storage.room import Room
@@ -255,6 +256,41 @@ class Storage:
         else:  # the newest one holds everything
             self._saved_ms = self._host.wall_ms()
             self._host.later(0.0, lambda: later.resolve(OK))
+        return later
+
+    def backup(self) -> Later:
+        """As `save`; the reply is [manifest, cluster, version], and the snapshot is kept to be read."""
+        later = Later()
+
+        def saved(reply: Reply) -> None:
+            newest = self.snapshots.newest
+            if reply is not OK or newest is None:
+                later.resolve(reply if reply is not OK else CommandError("ERR there is nothing to back up"))
+                return
+            self._sending.lend(newest)
+            self._snapshotting.pinned = self._sending.pinned
+            later.resolve([newest.packed(), self._settings.cluster.name.encode(), __version__.encode()])
+
+        self.save().then(saved)
+        return later
+
+    def backup_records(self, index: int, after: bytes) -> Later:
+        """[key, record, …] behind `after` of a snapshot that `backup` took; none at its end."""
+        later = Later()
+        found: list[bytes] = []
+
+        def read() -> None:
+            for key, record in self._sending.lent(index, after):
+                found.extend((key, record))
+
+        def ended(error: BaseException | None) -> None:
+            if error is None:
+                self._sending.lent_again(index)
+                later.resolve(found)
+            else:
+                later.resolve(CommandError(f"ERR no snapshot {index} is being backed up: {error}"))
+
+        self.in_thread(read, ended)
         return later
 
     def save_again(self) -> None:

@@ -65,15 +65,33 @@ class Sending:
         """To whom which snapshot was offered, and when it last fetched of it, or was first offered it."""
         self._said: dict[str, float] = {}
         self._plan: tuple[int, list[tuple[Group, int]]] = (0, [])
+        self._lent: dict[int, tuple[Manifest, float]] = {}
+        """Snapshots that are being backed up, by index, and when they were last read."""
 
     @property
     def pinned(self) -> int:
         """Snapshots from this index on, and the log behind them, are still needed."""
-        return min((manifest.index for manifest, _ in self._offered.values()), default=LATEST)
+        held = (*self._offered.values(), *self._lent.values())
+        return min((manifest.index for manifest, _ in held), default=LATEST)
+
+    def lend(self, manifest: Manifest) -> None:
+        """Keep a snapshot for a client that backs it up, for as long as it goes on reading."""
+        self._lent[manifest.index] = manifest, self._world.steady_ms()
+
+    def lent_again(self, index: int) -> None:
+        """It is being read."""
+        if index in self._lent:
+            self._lent[index] = self._lent[index][0], self._world.steady_ms()
+
+    def lent(self, index: int, after: bytes) -> list[Record]:
+        """The next records of a snapshot that was lent, none at its end. Raises Damaged, KeyError. Reads the
+        disk, so it is for the thread."""
+        return list(self._behind(self._lent[index][0], after))
 
     def offer(self, stranded: tuple[str, ...]) -> None:
         """Offer the newest snapshot to followers that lack entries. Called often."""
         now = self._world.steady_ms()
+        self._lent = {index: each for index, each in self._lent.items() if now - each[1] <= PATIENCE_MS}
         for peer in list(self._offered):
             if peer not in stranded or now - self._offered[peer][1] > PATIENCE_MS:
                 del self._offered[peer]

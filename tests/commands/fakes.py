@@ -104,6 +104,12 @@ class FakeNode:
     def save(self) -> Later:
         raise NotImplementedError
 
+    def backup(self) -> Later:
+        raise NotImplementedError
+
+    def backup_records(self, index: int, after: bytes) -> Later:
+        raise NotImplementedError
+
     def save_again(self) -> None:
         raise NotImplementedError
 

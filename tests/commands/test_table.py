@@ -18,7 +18,7 @@ from tests.commands.wire import meaning
 for _module in pkgutil.iter_modules(ironkv.commands.__path__):
     importlib.import_module(f"ironkv.commands.{_module.name}")
 
-OURS_ALONE = frozenset({"RAFT"})
+OURS_ALONE = frozenset({"IRONKV", "RAFT"})
 """Commands, with their subcommands, that Redis does not have."""
 
 AS_IN_7_2: dict[str, dict[str, Any]] = {

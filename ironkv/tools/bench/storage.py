@@ -70,7 +70,7 @@ def measure(parent: Path, keys: int, overwrites: int, say: Callable[[str], None]
     return found
 
 
-QUIET: Sections = {"snapshot": {"journal_bytes": "1tb", "entries": 1 << 40, "every_s": 0}}
+QUIET: Sections = {"snapshot": {"journal_bytes": "1024gb", "entries": 1 << 40, "every_s": 0}}
 """Settings with which a snapshot is taken only when it is asked for."""
 
 
@@ -110,7 +110,7 @@ def _compare_with_rdb(
     _fill(node.port, keys)
     _save(node)
     with Client("127.0.0.1", port, timeout=120) as client:
-        directory = Path(str(client.call("CONFIG", "GET", "dir")[1]))  # type: ignore[index]
+        directory = Path(client.call("CONFIG", "GET", "dir")[1].decode())  # type: ignore[index, union-attr]
         client.call("SAVE")
     rdb = directory / "dump.rdb"
     images = int(_facts(node)["ironkv_snapshot_bytes"]) - int(_facts(node)["ironkv_snapshot_bytes_free"])
@@ -294,8 +294,8 @@ def _benchmark(port: int, requests: int, keys: int) -> None:
 def _facts(node: Node) -> dict[str, str]:
     with node.connect() as client:
         text = client.call("INFO")
-    assert isinstance(text, str)
-    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    assert isinstance(text, bytes)
+    return dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
 
 
 def _written(node: Node) -> str:
@@ -318,6 +318,6 @@ def _resident(node: Node) -> int:
 def _redis_resident(port: int) -> int:
     with Client("127.0.0.1", port) as client:
         text = client.call("INFO", "memory")
-    assert isinstance(text, str)
-    fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    assert isinstance(text, bytes)
+    fields = dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
     return int(fields["used_memory_rss"])

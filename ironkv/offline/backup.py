@@ -1,0 +1,111 @@
+"""`ironkv-backup`: the state of a running node, at one entry, in one file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ironkv.errors import Fault
+from ironkv.offline import console
+from ironkv.offline.backup_file import Header, Reader, Writer, now_ms
+from ironkv.offline.console import as_json, out, size
+from ironkv.storage.snapshots import Manifest
+from ironkv.storage.stopped import Progress
+from ironkv.tools.client import Client, ErrorReply
+
+PATIENCE_S: Final = 600.0
+
+EPILOG = """\
+Any node will do, and it serves meanwhile. The backup holds everything that this node had applied when it was
+asked: ask the leader for everything that was ever acknowledged. `ironkv-restore` makes directories of it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="ironkv-backup",
+        description="Back up a running node into one file, or verify such a file.",
+        epilog=EPILOG,
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the backup")
+    parser.add_argument("--host", default="127.0.0.1", help="the node's address (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=6379, help="its client port (6379)")
+    parser.add_argument("--verify", action="store_true", help="read FILE and check all of it")
+    parser.add_argument("--force", action="store_true", help="replace FILE if it is there")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    options = parser.parse_args(arguments)
+    return console.guarded(lambda: _verify(options) if options.verify else _make(options))
+
+
+def _make(options: argparse.Namespace) -> int:
+    if options.file.exists() and not options.force:
+        raise FileExistsError(f"{options.file} is there already (--force replaces it)")
+    began = time.monotonic()
+    with console.progress(options.json) as tell:
+        try:
+            with Client(options.host, options.port, timeout=PATIENCE_S) as client:
+                manifest, written = fetch(client, options.file, tell)
+        except ErrorReply as error:
+            raise Fault(f"{options.host}:{options.port} says: {error}") from error
+    _say(options, manifest, written, f"backed up in {time.monotonic() - began:.1f} s")
+    return 0
+
+
+def fetch(client: Client, path: Path, tell: Progress) -> tuple[Manifest, int]:
+    """Have a snapshot taken and write it to a file; (what it is, bytes)."""
+    packed, cluster, version = _begin(client)
+    manifest = Manifest.unpacked(packed)
+    header = Header(manifest, cluster.decode(), version.decode(), now_ms())
+    with Writer(path, header) as writer:
+        after = b""
+        while True:
+            flat: Any = client.call("IRONKV", "RECORDS", manifest.index, after)
+            if not flat:
+                break
+            writer.add(flat)
+            after = flat[-2]
+            tell("reading the snapshot", min(0.99, after[0] / 255 + int.from_bytes(after[1:3], "big") / 2048))
+        writer.finish()
+        return manifest, writer.bytes
+
+
+def _begin(client: Client) -> Any:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return client.call("IRONKV", "BACKUP")
+        except ErrorReply as error:
+            if "in progress" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.2)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    with Reader(console.must_exist(options.file)) as reader:
+        count = sum(len(batch) for batch in reader.records())
+        _say(options, reader.header.manifest, options.file.stat().st_size, f"whole, {count:,} records")
+    return 0
+
+
+def _say(options: argparse.Namespace, manifest: Manifest, written: int, what: str) -> None:
+    if options.json:
+        as_json(
+            {
+                "file": str(options.file), "index": manifest.index, "term": manifest.term,
+                "keys": manifest.keys, "stamp_ms": manifest.stamp_ms, "digest": manifest.digest.hex(),
+                "bytes": written,
+            }
+        )  # fmt: skip
+    else:
+        out.print(
+            f"{options.file}: {what}; entry {manifest.index:,}, {manifest.keys:,} keys, {size(written)}, "
+            f"state {manifest.digest.hex()}",
+            soft_wrap=True,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
