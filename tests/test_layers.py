@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors", "batch", "commands", "images", "imaging", "keyspace", "machine", "raft.messages", "rdb",
         "resp", "storage", "tools.client",
     },
-    "tools": {"errors", "keyspace", "rdb", "storage.room", "storage.stopped"},
+    "tools": {"errors", "keyspace", "machine", "offline", "rdb", "storage.room", "storage.stopped"},
 }  # fmt: skip
 
 # Pure: no I/O, no clock, no awaiting. C code that only computes is fine.

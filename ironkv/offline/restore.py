@@ -57,17 +57,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.at and not options.journal:
         parser.error("--at needs --journal: a backup alone holds one moment")
-    nodes = dict(text.partition("=")[::2] for text in options.into)
-    if len(nodes) != len(options.into) or not all(nodes) or not all(nodes.values()):
-        parser.error("--into takes ID=DIR, each id once")
-    return console.guarded(lambda: _restore(options, {name: Path(path) for name, path in nodes.items()}))
+    try:
+        nodes = directories(options.into)
+    except ValueError as error:
+        parser.error(str(error))
+    return console.guarded(lambda: _restore(options, nodes))
 
 
-def _restore(options: argparse.Namespace, nodes: dict[str, Path]) -> int:
+def directories(words: Sequence[str]) -> dict[str, Path]:
+    """`ID=DIR` words by id. Raises ValueError; FileExistsError for one that is not empty."""
+    nodes = dict(text.partition("=")[::2] for text in words)
+    if len(nodes) != len(words) or not all(nodes) or not all(nodes.values()):
+        raise ValueError("--into takes ID=DIR, each id once")
+    return {name: Path(path) for name, path in nodes.items()}
+
+
+def build(machine: Machine, term: int, nodes: dict[str, Path], cluster: str, tell: Progress) -> Manifest:
+    """Make the directories of a new cluster whose state is that of `machine`."""
+    _must_be_empty(nodes)
+    with TemporaryDirectory(prefix="ironkv-", dir=_parent(nodes)) as scratch:
+        source = Path(scratch) / "snapshots"
+        manifest = write_snapshot(source, machine, term, (), tell)
+        for name, path in nodes.items():
+            _build(path, name, cluster, _members(nodes), source, manifest)
+    return manifest
+
+
+def _must_be_empty(nodes: dict[str, Path]) -> None:
     for path in nodes.values():
         if path.exists() and any(path.iterdir()):
             raise FileExistsError(f"{path} is not empty")
-    members = tuple(sorted(nodes)) if len(nodes) > 1 else ()
+
+
+def _members(nodes: dict[str, Path]) -> tuple[str, ...]:
+    return tuple(sorted(nodes)) if len(nodes) > 1 else ()
+
+
+def _restore(options: argparse.Namespace, nodes: dict[str, Path]) -> int:
+    _must_be_empty(nodes)
+    members = _members(nodes)
     with Reader(console.must_exist(options.file)) as reader, console.progress(options.json) as tell:
         header = reader.header
         if header.cluster == options.cluster and not options.same_name:

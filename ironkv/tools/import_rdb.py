@@ -21,7 +21,10 @@ from typing import BinaryIO, Final
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from ironkv.errors import Fault
 from ironkv.keyspace.values import Value, type_name
+from ironkv.machine import Machine
+from ironkv.offline import restore
 from ironkv.rdb import file, payload
 from ironkv.rdb.corrupt import Corrupt
 from ironkv.tools.client import Client, ErrorReply, ProtocolFault
@@ -221,6 +224,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("file", help="the file; - for standard input")
     parser.add_argument("--host", default="127.0.0.1", help="of any node (default: %(default)s)")
     parser.add_argument("--port", type=int, default=6379, help="of that node (default: %(default)s)")
+    parser.add_argument(
+        "--into",
+        action="append",
+        metavar="ID=DIR",
+        help="make a new node's data directory instead; for each node of a new cluster",
+    )
+    parser.add_argument("--cluster", default="ironkv", help="with --into: its name (default: %(default)s)")
     parser.add_argument("--replace", action="store_true", help="write over keys that are there already")
     parser.add_argument("--json", action="store_true", help="say what was done as JSON")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
@@ -250,6 +260,8 @@ def _bar(size: int | None, quiet: bool) -> Iterator[tuple[Progress, TaskID]]:
 
 def run(options: argparse.Namespace) -> int:
     """Import; the exit status. Raises Refused, Corrupt, OSError."""
+    if options.into:
+        return _into_directories(options)
     began = time.monotonic()
     cluster = Cluster(options.host, options.port)
     todo = Import(cluster, replace=options.replace)
@@ -268,6 +280,32 @@ def run(options: argparse.Namespace) -> int:
         cluster.close()
     _report(todo, reading, time.monotonic() - began, as_json=options.json)
     return 1 if todo.there_already else 0
+
+
+def _into_directories(options: argparse.Namespace) -> int:
+    """Make the directories of a new cluster that holds the file's keys."""
+    began = time.monotonic()
+    nodes = restore.directories(options.into)
+    machine, expired = Machine(), 0
+    machine.keyspace.advance(time.time_ns() // 1_000_000)
+    with _opened(options.file) as (stream, size), _bar(size, options.quiet or options.json) as (bars, task):
+        reading = file.read(stream)
+        for number, item in enumerate(reading):
+            if item.deadline_ms is not None and item.deadline_ms <= machine.keyspace.stamp_ms:
+                expired += 1
+            else:
+                database = machine.keyspace.database(item.db)
+                database.restore(item.key, item.value, item.deadline_ms)
+            if number % BATCH_KEYS == 0:
+                bars.update(task, completed=reading.offset)
+    machine.applied = 1
+    manifest = restore.build(machine, 1, nodes, options.cluster, lambda doing, done: None)
+    seconds = round(time.monotonic() - began, 3)
+    if options.json:
+        print(json.dumps({"written": manifest.keys, "expired": expired, "seconds": seconds}))
+    else:
+        print(f"{manifest.keys:,} keys in {', '.join(map(str, nodes.values()))}, in {seconds:.1f} s")
+    return 0
 
 
 def _report(done: Import, reading: file.Reading, seconds: float, *, as_json: bool) -> None:
@@ -301,7 +339,7 @@ def main(arguments: list[str] | None = None) -> int:
         return run(options)
     except KeyboardInterrupt:
         return 130
-    except (Refused, Corrupt, OSError) as error:
+    except (Refused, Corrupt, OSError, Fault, ValueError) as error:
         print(f"ironkv-import: {error}", file=sys.stderr)
         return 1
 

@@ -147,3 +147,24 @@ def test_a_damaged_file_is_refused_before_anything_is_sent(
     path.write_bytes(data)
     assert import_rdb.main([str(path), "--port", "1"]) == 1
     assert "checksum" in capsys.readouterr().err
+
+
+def test_from_a_file_into_new_directories(tmp_path: Path) -> None:
+    local = _many_keys()
+    source = _written(tmp_path / "in.rdb", local.keyspace)
+    cluster = ThrowawayCluster(3, parent=tmp_path, settings={"raft": {"election_timeout_ms": 1_000}})
+    into = [word for node in cluster.nodes for word in ("--into", f"{node.id}={node.data_dir}")]
+    assert import_rdb.main([str(source), *into, "--cluster", "ironkv-throwaway", "--quiet"]) == 0
+    try:
+        cluster.start()
+        with cluster.connect_to_leader() as client:
+            for db in local.keyspace.used():
+                client.call("SELECT", db.index)
+                assert client.call("DBSIZE") == len(db)
+            client.call("SELECT", 0)
+            local.index = 0
+            for key in list(local.db.keys())[:40]:
+                assert client.call("DUMP", key) == meaning(local.ask([b"DUMP", key]))
+        assert import_rdb.main([str(source), *into, "--quiet"]) == 1, "the directories are not empty"
+    finally:
+        cluster.close()

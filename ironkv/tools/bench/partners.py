@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from ironkv.tools.client import Client
+from ironkv.tools.client import Client, ErrorReply
 from ironkv.tools.cluster import ThrowawayCluster, free_ports, wait_for
 
 IRONKV, REDIS_ALWAYS, REDIS_MEMORY = "ironkv", "redis-always", "redis-memory"
@@ -127,6 +127,6 @@ def preload(port: int) -> None:
 
 
 def _answers(port: int) -> bool:
-    with contextlib.suppress(OSError), Client("127.0.0.1", port, timeout=5) as client:
+    with contextlib.suppress(OSError, ErrorReply), Client("127.0.0.1", port, timeout=5) as client:
         return client.call("PING") == "PONG"
     return False
