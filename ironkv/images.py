@@ -15,7 +15,7 @@ has an image of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b, sha1
 from typing import Any, Final
 
@@ -247,11 +247,13 @@ class GroupDigest:
     def __init__(self) -> None:
         self._hash: Any = None
 
-    def add(self, slot: int, part: bytes) -> None:
-        if self._hash is None:
-            self._hash = blake2b(digest_size=DIGEST_SIZE)
-        self._hash.update(b"%d/%d/" % (slot, len(part)))
-        self._hash.update(part)
+    def add(self, content: Sequence[Any]) -> None:
+        """slot, part, slot, part … in order, in one call: hashing gives the interpreter away each time."""
+        if content:
+            if self._hash is None:
+                self._hash = blake2b(digest_size=DIGEST_SIZE)
+            pairs = zip(content[::2], content[1::2], strict=True)
+            self._hash.update(b"".join([b"%d/%d/%b" % (slot, len(part), part) for slot, part in pairs]))
 
     def value(self) -> bytes:
         """16 bytes, or none for a group that holds nothing."""
@@ -277,8 +279,8 @@ def digest_of_keyspace(keyspace: Keyspace) -> bytes:
     for database in keyspace.used():
         for group in range(GROUPS):
             digest = GroupDigest()
-            for slot, part in group_parts(database, group):
-                digest.add(slot, part)
+            for pair in group_parts(database, group):
+                digest.add(pair)
             if value := digest.value():
                 groups[database.index, group] = value
     return digest_of_state(groups, extras(keyspace), keyspace.stamp_ms)

@@ -206,10 +206,8 @@ class Snapshotting:
 
     def _write(self, job: _Job, chunks: list[Chunk]) -> None:
         for chunk in chunks:
-            content = chunk.content
             if chunk.group != EXTRAS:
-                for slot, part in zip(content[::2], content[1::2], strict=True):
-                    job.digesting.add(slot, part)
+                job.digesting.add(chunk.content)
                 if chunk.last:
                     job.digests[chunk.group] = job.digesting.value()
                     job.digesting = images.GroupDigest()

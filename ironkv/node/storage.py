@@ -40,7 +40,9 @@ log = logging.getLogger(__name__)
 
 NEVER: Final = 1 << 63
 BUSY_COMMANDS: Final = 20
-"""Commands between two slices from which on clients are taken to keep the loop busy."""
+"""Commands between two slices from which on clients are taken to keep the loop busy …"""
+BUSY_MS: Final = 200.0
+"""… for so long: large pipelines come in far apart."""
 REJOIN: Final = (
     "Nothing was changed. While the other nodes are up and well, move this node's data directory away and "
     "start it empty: it fetches everything from them"
@@ -116,6 +118,7 @@ class Storage:
         self._armed = False
         self._again = False
         self._commands = 0
+        self._busy_until = 0.0
         self._saved_ms = self._failed_ms = 0.0
 
     # -- starting
@@ -304,10 +307,11 @@ class Storage:
 
     def _step(self) -> None:
         self._armed = False
-        commands = self._host.commands_processed
-        busy = commands - self._commands > BUSY_COMMANDS
+        commands, now = self._host.commands_processed, self._host.steady_ms()
+        if commands - self._commands > BUSY_COMMANDS:
+            self._busy_until = now + BUSY_MS
         self._commands = commands
-        wait_ms = self._snapshotting.step(busy)
+        wait_ms = self._snapshotting.step(now < self._busy_until)
         if wait_ms is not None:
             self._armed = True
             self._host.later(wait_ms, self._step)

