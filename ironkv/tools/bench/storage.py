@@ -200,25 +200,8 @@ def _overwrite(parent: Path, overwrites: int, found: Storage, say: Callable[[str
 @contextmanager
 def _load(port: int, keys: int) -> Iterator[None]:
     """redis-benchmark overwriting keys: it leaves the processor to the server."""
-    words = [
-        _program(),
-        "-p",
-        port,
-        "-t",
-        "set",
-        "-n",
-        LOAD_MOST,
-        "-r",
-        keys,
-        "-d",
-        VALUE_BYTES,
-        "-P",
-        16,
-        "-q",
-    ]
-    load = subprocess.Popen(
-        [str(word) for word in words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    words = _benchmarking(port, LOAD_MOST, keys, pipeline=16)
+    load = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield
     finally:
@@ -287,23 +270,8 @@ def _benchmarking(port: int, requests: int, keys: int, pipeline: int) -> list[st
 
 
 def _benchmark(port: int, requests: int, keys: int) -> None:
-    words = [
-        _program(),
-        "-p",
-        port,
-        "-t",
-        "set",
-        "-n",
-        requests,
-        "-r",
-        keys,
-        "-d",
-        VALUE_BYTES,
-        "-P",
-        64,
-        "-q",
-    ]
-    subprocess.run([str(word) for word in words], stdout=subprocess.DEVNULL, timeout=900, check=True)
+    words = _benchmarking(port, requests, keys, pipeline=64)
+    subprocess.run(words, stdout=subprocess.DEVNULL, timeout=900, check=True)
 
 
 # -- looking
