@@ -193,3 +193,41 @@ def test_a_journal_that_begins_behind_the_snapshot_stops_the_node(make_cluster: 
     cluster.crash("node1")
     with pytest.raises(Fault, match="what lies between is missing"):
         cluster.boot("node1")
+
+
+def damage(node: VirtualNode, index: int) -> None:
+    """Flip a bit in an image of the snapshot at `index`."""
+    env, table = node._storage.snapshots._env, node._storage.snapshots._images
+    with env.begin(write=True, db=table) as txn:
+        for key, value in txn.cursor():
+            if int.from_bytes(key[3:11], "big") == index and key[0] == 0:
+                txn.put(key, value[:-1] + bytes([value[-1] ^ 1]))
+                return
+    raise AssertionError("no image to damage")
+
+
+def test_a_damaged_image_stops_the_node_and_says_what_to_do(make_cluster: Maker) -> None:
+    cluster = make_cluster(1, snapshot={"keep": 2}).boot()
+    cluster.advance(100)
+    node = cluster.nodes["node1"]
+    client = node.client()
+    indexes = []
+    for turn in range(2):
+        client.ask(*(f"SET key{n} {turn}" for n in range(50)))
+        node._storage.begin()
+        cluster.advance(2_000)
+        newest = node._storage.snapshots.newest
+        assert newest is not None
+        indexes.append(newest.index)
+    client.ask("SET after both")
+    digest, applied = images.digest_of_keyspace(node.keyspace), node.machine.applied
+    damage(node, indexes[1])
+    cluster.crash("node1")
+    with pytest.raises(Fault, match=rf"group \d+, of snapshot {indexes[1]} is damaged.*start it empty"):
+        cluster.boot("node1")
+    # With the operator's word: the one before, and the journal behind it.
+    cluster.snapshot["recover"] = indexes[0]
+    cluster.boot("node1").advance(1_000)
+    again = cluster.nodes["node1"]
+    assert images.digest_of_keyspace(again.keyspace) == digest
+    assert again.machine.applied >= applied

@@ -72,7 +72,11 @@ class VirtualNode(Node):
         self._loop: Any = Loop(self)
         self._storage.in_thread = self.in_thread  # type: ignore[method-assign]
         self._clock = ClusterClock(cluster.now, self.wall_ms())
-        asyncio.run(self._recover())
+        try:
+            asyncio.run(self._recover())
+        except Fault:
+            self._storage.close()  # a real process would end
+            raise
         random.seed(7)
         self._build_driver()
         self.loading = False
