@@ -133,7 +133,9 @@ def test_a_follower_that_was_away_too_long_is_sent_a_snapshot(cluster: Throwaway
     with follower.connect() as client:
         assert load.check(client) == []
     assert answers(follower) == answers(leader)
-    # It is a full member again: with it and one other, everything goes on.
+    # Level with the leader is not enough: a wiped node has no say until its leader has told it so.
+    wait_for(lambda: fact(follower, "raft_fresh") == 0, "the follower counts as a member again")
+    # With it and one other, everything goes on.
     leader.kill()
     cluster.write("SET", "after", "x")
     follower.kill()
