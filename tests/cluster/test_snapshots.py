@@ -140,7 +140,7 @@ def test_a_follower_that_was_away_too_long_is_sent_a_snapshot(cluster: Throwaway
     cluster.write("SET", "after", "x")
     follower.kill()
     follower.start()
-    wait_for(lambda: fact(follower, "raft_commit_index") > 0, "the follower is back")
+    wait_for(lambda: fact(follower, "loading") == 0, "the follower is back")
     cluster.wait_for_leader()
     with follower.connect() as client:
         assert load.check(client) == []
