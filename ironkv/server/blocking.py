@@ -170,6 +170,8 @@ class Blocking:
             reply = CommandError(STEPPED_DOWN)  # it certainly was not done
         elif isinstance(reply, WrongType) and waiter.queued and waiter.row.group != "stream":
             nothing = not self._has_source(waiter)
+        elif isinstance(reply, WrongType) and waiter.reading is not None:
+            nothing = True  # unlike a group's reader, who is told
         if not nothing:
             self.resolve(waiter, reply)
         elif waiter.overdue is not None:

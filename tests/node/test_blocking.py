@@ -118,6 +118,13 @@ SCENARIOS: dict[str, list[tuple[str, list[str]]]] = {
         ("r", ["XADD s 2-1 f v", "XADD s 3-1 f v"]),
         ("p", ["XREAD BLOCK 0 STREAMS s 1-0"]),
     ],
+    "streams of another type": [
+        ("p", ["XREAD BLOCK 0 STREAMS s $"]),
+        ("r", ["MULTI", "XADD s 1-1 f v", "DEL s", "LPUSH s x", "EXEC"]),
+        ("r", ["DEL s"]), ("r", ["XADD s 2-1 f v"]),
+        ("p", ["XREAD BLOCK 0 STREAMS s $"]), ("r", ["DEL s", "RPUSH s x"]),
+        ("r", ["DEL s", "XADD s 3-1 f v"]),
+    ],
     "groups": [
         ("r", ["XGROUP CREATE s g $ MKSTREAM", "XGROUP CREATE s h $"]),
         ("p", ["XREADGROUP GROUP g me BLOCK 0 STREAMS s >"]),
