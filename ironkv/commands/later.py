@@ -18,7 +18,7 @@ class NothingYet(Exception):
 class Later:
     """Returned by a LOCAL handler in place of a reply. The connection stands still until `resolve`."""
 
-    __slots__ = ("_on_cancel", "_on_reply", "done", "idle", "interrupt")
+    __slots__ = ("_on_cancel", "_on_reply", "done", "idle", "interrupt", "waits")
 
     def __init__(self, on_cancel: Callable[[], None] = lambda: None) -> None:
         self._on_cancel = on_cancel
@@ -28,6 +28,8 @@ class Later:
         """Ends the waiting with a reply, for CLIENT UNBLOCK; None if that cannot be."""
         self.idle = False
         """Nothing is under way for it: a client that leaves now loses nothing."""
+        self.waits = True
+        """It is past its first attempt: CLIENT LIST and INFO call the client blocked."""
 
     def then(self, on_reply: Callable[[Reply], None]) -> None:
         """Have `on_reply` called with the reply."""

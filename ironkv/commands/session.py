@@ -47,7 +47,7 @@ class Session(Protocol):
 
     @property
     def blocked(self) -> bool:
-        """Whether it waits for a `Later`."""
+        """Whether it waits for a `Later`, or for the end of a pause."""
 
     @property
     def last_command(self) -> str:

@@ -67,6 +67,7 @@ class Waiter:
             del self.keys[1:]
         self.later = Later(lambda: blocking.leave(self))
         self.later.interrupt = self.interrupt
+        self.later.waits = False
         self.batch: Batch | None = None
         self.pending = 0
         """1 while an attempt is under way."""
@@ -200,7 +201,7 @@ class Blocking:
         waiter.later.idle = True
         if waiter.queued:
             return
-        waiter.queued = True
+        waiter.queued = waiter.later.waits = True
         for key in waiter.keys:
             self.queues.setdefault((waiter.database, key), {})[waiter] = None
         self._dispatch.listeners.add(self.heard)

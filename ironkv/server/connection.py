@@ -291,7 +291,10 @@ class Connection(asyncio.Protocol):
 
     @property
     def blocked(self) -> bool:
-        return self.later is not None
+        """A client of a pause is, too."""
+        if self.later is not None:
+            return self.later.waits
+        return self.dispatch.pausing.holds(self)
 
     @property
     def last_command(self) -> str:

@@ -51,5 +51,8 @@ class Pausing:
         connection.stalled = True
         self._waiting[connection] = None
 
+    def holds(self, connection: Connection) -> bool:
+        return connection in self._waiting
+
     def leave(self, connection: Connection) -> None:
         self._waiting.pop(connection, None)

@@ -250,6 +250,24 @@ def test_a_pause_of_all_and_its_end(leader: VirtualNode) -> None:
     assert other.take() == [b"OK"] * 5
 
 
+def test_blocked_is_who_stands_in_a_queue_or_in_a_pause(leader: VirtualNode) -> None:
+    """Who is shown as blocked is served in the entry of the push: not before his first attempt is settled."""
+    client, other = leader.client(), leader.client()
+    leader.cluster.automatic_disk = False
+    client.send("BLPOP k 0")
+    leader.cluster.turn()
+    assert b"blocked_clients:0\r" in other.ask("INFO clients")[0]
+    leader.cluster.automatic_disk = True
+    leader.cluster.advance(100)
+    assert b"blocked_clients:1\r" in other.ask("INFO clients")[0]
+    client.vanish()
+    other.ask("CLIENT PAUSE 500 WRITE")
+    leader.client().ask("SET a 1")
+    assert b"blocked_clients:1\r" in other.ask("INFO clients")[0]
+    leader.cluster.advance(600)
+    assert b"blocked_clients:0\r" in other.ask("INFO clients")[0]
+
+
 # -- when leadership moves
 
 
