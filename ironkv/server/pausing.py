@@ -34,8 +34,14 @@ class Pausing:
         server.call_later((self._ends_ms - now) / 1000, self._may_be_over)
 
     def _may_be_over(self) -> None:
-        if self.writes and self._dispatch.server.steady_ms() >= self._ends_ms:
+        if not self.writes:
+            return
+        server = self._dispatch.server
+        left_ms = self._ends_ms - server.steady_ms()
+        if left_ms <= 0:
             self._end()
+        else:  # a shorter pause is over, or the timer went by another clock and came early
+            server.call_later(max(left_ms, 1.0) / 1000, self._may_be_over)
 
     def _end(self) -> None:
         self.all = self.writes = False

@@ -250,6 +250,19 @@ def test_a_pause_of_all_and_its_end(leader: VirtualNode) -> None:
     assert other.take() == [b"OK"] * 5
 
 
+def test_a_pause_ends_though_its_timer_comes_early(
+    leader: VirtualNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop's clock is not the node's: by that, a timer may come a moment before its time."""
+    call_later = leader.call_later
+    monkeypatch.setattr(leader, "call_later", lambda delay_s, work: call_later(delay_s - 0.000_1, work))
+    client = leader.client()
+    assert client.ask("CLIENT PAUSE 20 ALL") == [b"OK"]
+    assert client.ask("PING") == []
+    leader.cluster.advance(25)
+    assert client.take() == [b"PONG"]
+
+
 def test_blocked_is_who_stands_in_a_queue_or_in_a_pause(leader: VirtualNode) -> None:
     """Who is shown as blocked is served in the entry of the push: not before his first attempt is settled."""
     client, other = leader.client(), leader.client()
