@@ -117,7 +117,10 @@ class Reader:
         body = self._file.read(length) if length <= FRAME_MAX else b""
         if len(body) < length or crc32(body) != crc:
             raise Fault(f"{self._path} is damaged at byte {at} (checksum)")
-        content = msgpack.unpackb(body)
+        try:
+            content = msgpack.unpackb(body)
+        except (ValueError, msgpack.UnpackException) as error:  # zeros: an empty frame's checksum fits
+            raise Fault(f"{self._path} is damaged at byte {at}: {error}") from error
         if type(content) is not dict or "sha256" not in content:
             self._sum.update(body)
         return content

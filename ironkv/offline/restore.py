@@ -107,7 +107,7 @@ def _restore(options: argparse.Namespace, nodes: dict[str, Path]) -> int:
             source = Path(scratch) / "snapshots"
             manifest = _unpack(reader, source)
             if options.journal:
-                manifest, source = _wind_on(source, manifest, options, Path(scratch), tell)
+                manifest, source = _wind_on(source, manifest, header.cluster, options, Path(scratch), tell)
             _check(source, manifest, tell)
             for name, path in nodes.items():
                 _build(path, name, options.cluster, members, source, manifest)
@@ -167,12 +167,21 @@ def _check(path: Path, manifest: Manifest, tell: Progress) -> None:
 
 
 def _wind_on(
-    source: Path, manifest: Manifest, options: argparse.Namespace, scratch: Path, tell: Progress
+    source: Path,
+    manifest: Manifest,
+    cluster: str,
+    options: argparse.Namespace,
+    scratch: Path,
+    tell: Progress,
 ) -> tuple[Manifest, Path]:
     """The state further on: entries of a stopped node, up to an index or a time."""
     machine = _load(source, manifest, tell)
     term = manifest.term
     with StoppedNode(console.must_exist(options.journal)) as node:
+        if node.identity.get("cluster") != cluster:
+            raise Fault(
+                f"{options.journal} is of cluster {node.identity.get('cluster')!r}, the backup of {cluster!r}"
+            )
         if node.journal.first_index > manifest.index + 1:
             raise Fault(
                 f"{options.journal} begins at entry {node.journal.first_index}, the backup ends at "
@@ -181,6 +190,10 @@ def _wind_on(
         if node.journal.last_index >= manifest.index and node.journal.term(manifest.index) != manifest.term:
             raise Fault(f"{options.journal} has another entry {manifest.index} than the backup")
         index, until_ms = _limit(options.at)
+        if index < manifest.index or until_ms < manifest.stamp_ms:
+            raise Fault(f"--at {options.at} lies before the backup: take an older one")
+        if node.committed < index < 1 << 62:
+            raise Fault(f"{options.journal} is certain up to entry {node.committed}: {index} is out of reach")
         for entry in node.entries(manifest.index + 1, min(index, node.committed)):
             if _stamp(entry) > until_ms:
                 break

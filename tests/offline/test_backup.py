@@ -39,7 +39,7 @@ def holdings(client: Client) -> list[Any]:
             ("DBSIZE",), ("MGET", *(f"key{n}" for n in range(0, 500, 7))), ("HGETALL", "hash"),
             ("LRANGE", "list", 0, -1), ("SMEMBERS", "set"), ("ZRANGE", "zset", 0, -1, "WITHSCORES"),
             ("XRANGE", "stream", "-", "+"), ("PEXPIRETIME", "key1"),
-            ("EVALSHA", "1abae9c9eb7fbbb8b5dfed5d9a4bbfb8f5c0b0c2", 0),
+            ("EVALSHA", "831718c21eb8cace8e6f31e7782a9d8e38ed5600", 0),
             ("SELECT", 3), ("GET", "elsewhere"), ("SELECT", 0),
         ]
     )  # fmt: skip
@@ -72,6 +72,7 @@ def test_backed_up_under_load_and_restored_into_a_new_cluster(tmp_path: Path) ->
     try:
         new.start()
         with new.connect_to_leader() as client:
+            assert expected[8] == b"kept"
             assert holdings(client) == expected
             assert client.call("EXISTS", "after") == 0
             assert load.check(client) == []
@@ -112,6 +113,14 @@ def test_to_a_point_in_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         assert restore.main([str(file), *words, "--into", f"n={tmp_path / 'r3'}"]) == 0
         assert counter(tmp_path / "r3") == b"10"
         assert restore.main([str(file), *words, "--into", f"n={tmp_path / 'r4'}", "--at", "yesterday"]) == 70
+        for at in (str(index - 1), "99999", "2001-01-01T00:00:00Z"):
+            assert restore.main([str(file), *words, "--into", f"n={tmp_path / 'r5'}", "--at", at]) == 70
+        assert not (tmp_path / "r5").exists()
+    with ThrowawayCluster(1, parent=tmp_path, settings={"cluster": {"name": "foreign"}}) as cluster:
+        cluster.nodes[0].terminate()
+        cluster.nodes[0].stop()
+        words = ["--cluster", "c2", "--journal", str(cluster.nodes[0].data_dir)]
+        assert restore.main([str(file), *words, "--into", f"n={tmp_path / 'r6'}"]) == 70
 
 
 def counter(path: Path) -> bytes:
@@ -140,6 +149,9 @@ def test_every_flipped_or_missing_byte_is_noticed(file: Path, tmp_path: Path) ->
             damaged.write_bytes(spoiled)
             with pytest.raises(Fault), Reader(damaged) as reader:
                 list(reader.records())
+    for place in range(len(data)):
+        damaged.write_bytes(data[:place] + bytes(len(data) - place))
+        assert backup.main([str(damaged), "--verify"]) == 70, "zeros to the end"
     damaged.write_bytes(data + b"x")
     assert backup.main([str(damaged), "--verify"]) == 70
 
