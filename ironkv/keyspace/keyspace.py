@@ -66,8 +66,6 @@ class Database:
         self.index = index
         self.changed = bytearray(SLOTS)
         """By slot: 1 when it differs from its newest image."""
-        self.quiet = bytearray(SLOTS)
-        """By slot: 1 when it is known to have changed, so that nobody need be told before it does."""
         self._begin()
 
     def clear(self) -> None:
@@ -80,6 +78,9 @@ class Database:
         self._begin()
 
     def _begin(self) -> None:
+        self.quiet = bytearray(SLOTS)
+        """By slot: 1 when its dict is known to have changed, so that nobody need be told before it does. It
+        goes where the dict goes: whoever is told twice would take a changed slot for one as it was."""
         self.values: list[dict[bytes, Value]] = [{} for _ in range(SLOTS)]
         self.deadlines: list[dict[bytes, int] | None] = [None] * SLOTS
         self.calendar = Calendar()
@@ -134,7 +135,6 @@ class Database:
         for slot, values in enumerate(self.values):
             if values:
                 self.changed[slot] = 1
-        self.quiet = bytearray(SLOTS)
 
     def notify(self, event: bytes, key: bytes) -> None:
         """Tell the listener what was done to `key`, after it was done.
@@ -378,6 +378,7 @@ class Keyspace:
         first.changed = bytearray(map(or_, first.changed, second.changed))
         second.changed = first.changed[:]
         first.values, second.values = second.values, first.values
+        first.quiet, second.quiet = second.quiet, first.quiet
         first.deadlines, second.deadlines = second.deadlines, first.deadlines
         first.calendar, second.calendar = second.calendar, first.calendar
 
