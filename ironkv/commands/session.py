@@ -120,8 +120,6 @@ class NodeView(Protocol):
     config_file: str
     version: str
     """IronKV's own."""
-    loading: bool
-    """The state is being recovered from disk."""
     recovered: float
     """How much of it is done: 0 to 1 (of the snapshot, then of the journal)."""
     commands_processed: int
@@ -129,6 +127,10 @@ class NodeView(Protocol):
     connections_rejected: int
     bytes_in: int
     bytes_out: int
+
+    @property
+    def loading(self) -> bool:
+        """The state is being recovered from disk."""
 
     @property
     def sessions(self) -> Mapping[int, Session]:

@@ -52,7 +52,9 @@ REJOIN: Final = (
 class Host(Protocol):
     """What the disk side needs of its node."""
 
-    commands_processed: int
+    @property
+    def commands_processed(self) -> int:
+        """Of all clients, since the start."""
 
     def steady_ms(self) -> float: ...
 
@@ -411,7 +413,7 @@ class Storage:
         }
 
     def note_commit(self) -> None:
-        """At a stop in good order: note how far entries are known to be committed."""
+        """At a stop in good order, once all is loaded: note how far entries are known to be committed."""
         self.writer.close()
         try:
             self.journal.note_commit(self._machine.applied)

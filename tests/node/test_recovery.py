@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import pytest
 
 from ironkv import images
 from ironkv.errors import Fault
+from ironkv.node.node import Node
 from ironkv.raft.messages import Role
+from ironkv.tools.cluster import free_ports
 from tests.node.virtual import Client, Cluster, Maker, VirtualNode
 
 TAIL = {"keep_entries": 5, "keep_bytes": 0}
@@ -71,7 +74,7 @@ def test_one_node_stopped_at_arbitrary_points(make_cluster: Maker, seed: int) ->
         history.check(cluster)
         acknowledged = max(acknowledged, node.core.durable_index)
         if chance.random() < 0.5:
-            node._storage.begin()
+            node.storage.begin()
             cluster.advance(chance.choice((0, 1, 3, 20, 400)))
         if chance.random() < 0.4:
             cluster.crash("node1")
@@ -95,7 +98,7 @@ def test_three_nodes_with_snapshots_cuts_and_crashes(make_cluster: Maker, seed: 
         history.check(cluster)
         for node in cluster.nodes.values():
             if chance.random() < 0.3:
-                node._storage.begin()
+                node.storage.begin()
         what = chance.random()
         if what < 0.15 and not down:
             name = chance.choice(sorted(cluster.nodes))
@@ -125,14 +128,14 @@ def test_a_follower_far_behind_is_sent_a_snapshot_and_goes_on(make_cluster: Make
     client = leader.client()
     for n in range(50):
         client.ask(f"SET key{n} {n}", "INCR n")
-    leader._storage.begin()
+    leader.storage.begin()
     cluster.advance(2_000)
-    assert leader._journal.first_index > follower.core.last_index + 1, "the log alone will not do"
+    assert leader.journal.first_index > follower.core.last_index + 1, "the log alone will not do"
     cluster.heal(lose=True)
     cluster.advance(5_000)
     assert follower.machine.applied == leader.machine.applied
     assert images.digest_of_keyspace(follower.keyspace) == images.digest_of_keyspace(leader.keyspace)
-    assert follower._journal.first_index > 50
+    assert follower.journal.first_index > 50
     _restarts_alike(cluster, follower)
 
 
@@ -155,7 +158,7 @@ def test_between_making_a_snapshot_current_and_emptying_the_journal(make_cluster
     client = leader.client()
     for n in range(30):
         client.ask(f"SET key{n} {n}")
-    leader._storage.begin()
+    leader.storage.begin()
     cluster.advance(2_000)
     follower.install = lambda manifest, keyspace: _die()  # type: ignore[method-assign]
     cluster.heal(lose=True)
@@ -184,12 +187,12 @@ def test_a_journal_that_begins_behind_the_snapshot_stops_the_node(make_cluster: 
     client = node.client()
     for n in range(50):
         client.ask(f"SET key{n} {n}")
-    node._storage.begin()
+    node.storage.begin()
     cluster.advance(2_000)
-    while node._journal.trimming:
-        node._journal.trim()
-    assert node._journal.first_index > 20
-    node._storage.snapshots.forget_above(0)
+    while node.journal.trimming:
+        node.journal.trim()
+    assert node.journal.first_index > 20
+    node.storage.snapshots.forget_above(0)
     cluster.crash("node1")
     with pytest.raises(Fault, match="what lies between is missing"):
         cluster.boot("node1")
@@ -197,7 +200,7 @@ def test_a_journal_that_begins_behind_the_snapshot_stops_the_node(make_cluster: 
 
 def damage(node: VirtualNode, index: int) -> None:
     """Flip a bit in an image of the snapshot at `index`."""
-    env, table = node._storage.snapshots._env, node._storage.snapshots._images
+    env, table = node.storage.snapshots._env, node.storage.snapshots._images
     with env.begin(write=True, db=table) as txn:
         for key, value in txn.cursor():
             if int.from_bytes(key[3:11], "big") == index and key[0] == 0:
@@ -214,9 +217,9 @@ def test_a_damaged_image_stops_the_node_and_says_what_to_do(make_cluster: Maker)
     indexes = []
     for turn in range(2):
         client.ask(*(f"SET key{n} {turn}" for n in range(50)))
-        node._storage.begin()
+        node.storage.begin()
         cluster.advance(2_000)
-        newest = node._storage.snapshots.newest
+        newest = node.storage.snapshots.newest
         assert newest is not None
         indexes.append(newest.index)
     client.ask("SET after both")
@@ -231,3 +234,33 @@ def test_a_damaged_image_stops_the_node_and_says_what_to_do(make_cluster: Maker)
     again = cluster.nodes["node1"]
     assert images.digest_of_keyspace(again.keyspace) == digest
     assert again.machine.applied >= applied
+
+
+def test_a_node_told_to_stop_while_it_loads_does_so(
+    make_cluster: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds only part of its state then, and must neither judge nor note anything by that."""
+    cluster = make_cluster(1, snapshot=TAIL).boot()
+    cluster.advance(100)
+    node = cluster.nodes["node1"]
+    for n in range(50):
+        node.client().ask(f"SET key{n} {n}")
+    node.storage.begin()
+    cluster.advance(2_000)
+    settings, applied = node.settings, node.machine.applied
+    cluster.crash("node1")
+    settings.server.bind, settings.server.port = "127.0.0.1", free_ports(1)[0]
+    monkeypatch.undo()  # the real clocks
+    monkeypatch.setattr("ironkv.node.node.RECOVERY_SLICE_S", -1.0)  # looks up after the first step
+    node = Node(settings)
+    commit = node.journal.commit
+
+    async def told_at_once() -> None:
+        asyncio.get_running_loop().call_soon(node._stopping.set)
+        await node.run()
+
+    asyncio.run(told_at_once())
+    assert node.loading and node.machine.applied < commit
+    cluster.boot("node1")
+    again = cluster.nodes["node1"]
+    assert (again.journal.commit, again.machine.applied) == (commit, applied)

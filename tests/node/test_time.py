@@ -13,7 +13,7 @@ def right_now(cluster: Cluster) -> float:
 
 def off_by(node: VirtualNode) -> float:
     """How far a node's idea of the cluster's time is from the truth."""
-    return abs(node._clock.now_ms(node.cluster.now) - right_now(node.cluster))
+    return abs(node.time.now_ms(node.cluster.now) - right_now(node.cluster))
 
 
 def test_a_time_to_live_is_the_same_on_a_follower_whose_clock_is_ahead(make_cluster: Maker) -> None:

@@ -70,12 +70,12 @@ class VirtualNode(Node):
         self._held: list[Callable[[], None]] | None = None
         super().__init__(settings)
         self._loop: Any = Loop(self)
-        self._storage.in_thread = self.in_thread  # type: ignore[method-assign]
-        self._clock = ClusterClock(cluster.now, self.wall_ms())
+        self.storage.in_thread = self.in_thread  # type: ignore[method-assign]
+        self.time = ClusterClock(cluster.now, self.wall_ms())
         try:
             asyncio.run(self._recover())
         except Fault:
-            self._storage.close()  # a real process would end
+            self.storage.close()  # a real process would end
             raise
         random.seed(7)
         self._build_driver()
@@ -88,20 +88,8 @@ class VirtualNode(Node):
         return node_id
 
     @property
-    def driver(self) -> Any:
-        return self._driver
-
-    @property
     def core(self) -> Any:
-        return self._driver.core
-
-    @property
-    def proposals(self) -> Any:
-        return self._proposals
-
-    @property
-    def dispatch(self) -> Any:
-        return self._dispatch
+        return self.driver.core
 
     # -- stopped and continued (SIGSTOP, SIGCONT)
 
@@ -163,7 +151,7 @@ class VirtualNode(Node):
         persist, self.writing = self.writing, None
         if persist is None:
             return False
-        self._journal.write(persist)
+        self.journal.write(persist)
         self._persisted(persist, None)
         return True
 
@@ -175,7 +163,7 @@ class VirtualNode(Node):
         return Client(self)
 
     def close(self) -> None:
-        self._storage.close()
+        self.storage.close()
 
 
 class Cluster:
@@ -257,7 +245,7 @@ class Cluster:
             if node is not None:
                 mail = wire.parse(body, sender, to)
                 if isinstance(mail, wire.Published):
-                    node.pubsub.arrived(mail.messages)
+                    node.dispatch.pubsub.arrived(mail.messages)
                 elif isinstance(mail, wire.Parcel):
                     node._on_parcel(sender, mail.content)
                 else:
@@ -453,6 +441,7 @@ def make_time_virtual(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(clock, "boot_ms", lambda: cluster.now)
     times = SimpleNamespace(monotonic=lambda: cluster.now / 1000.0, time_ns=time.time_ns)
     monkeypatch.setattr("ironkv.node.node.time", times)
+    monkeypatch.setattr("ironkv.node.view.time", times)
     monkeypatch.setattr(clock, "wall_ms", lambda: WALL_MS + cluster.now - STARTED_MS)
 
 

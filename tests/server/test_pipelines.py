@@ -364,7 +364,7 @@ def test_more_clients_than_allowed(make_cluster: Maker) -> None:
     assert clients[1].ask("PING") == [b"PONG"]
     clients[0].vanish()
     assert node.client().ask("PING") == [b"PONG"]
-    assert node.connections_rejected == 1
+    assert node.view.connections_rejected == 1
 
 
 def test_a_handler_that_fails_says_so_and_ends_nothing(

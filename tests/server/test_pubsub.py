@@ -90,7 +90,7 @@ def test_reset_and_leaving_end_all_subscriptions(client: Client) -> None:
     gone = subscriber(client, "SUBSCRIBE a", "PSUBSCRIBE a*")
     gone.vanish()
     assert client.ask("PUBLISH a x", "PUBSUB CHANNELS", "PUBSUB NUMPAT") == [0, [], 0]
-    assert client.node.pubsub.clients == 0
+    assert client.node.dispatch.pubsub.clients == 0
 
 
 def test_confirmations_are_not_silenced(client: Client) -> None:
@@ -224,8 +224,7 @@ def test_a_restart_repeats_nothing(cluster: Cluster) -> None:
         cluster.crash(name)
     cluster.boot()
     for node in cluster.nodes.values():
-        node.settings.change({"server.notify_keyspace_events": "KEA"})
-        node._set_notifications()
+        node.view.change_settings({"server.notify_keyspace_events": "KEA"})
     clients = [node.client() for node in cluster.nodes.values()]
     for each in clients:
         each.send("SUBSCRIBE a", "PSUBSCRIBE *")

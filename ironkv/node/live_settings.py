@@ -1,0 +1,57 @@
+"""What changes at once when a setting does; the others are looked up when they are needed."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from ironkv.server.output_limit import OutputLimit
+
+if TYPE_CHECKING:
+    from ironkv.node.view import View
+    from ironkv.server.dispatch import Dispatch
+
+LIMITS: Final = (
+    "limits.maxclients",
+    "limits.proto_max_bulk_len",
+    "limits.client_query_buffer_limit",
+    "limits.max_proposal_bytes",
+    "server.tcp_keepalive",
+)
+OUTPUT: Final = ("limits.pubsub_output_hard", "limits.pubsub_output_soft", "limits.pubsub_output_soft_s")
+
+
+def follow(view: View, dispatch: Dispatch) -> None:
+    """Bring the settings to where they count, now and whenever one is changed."""
+    settings = view.settings
+    limits = settings.limits
+
+    def set_limits() -> None:
+        dispatch.set_limits(
+            bulk_max=limits.proto_max_bulk_len,
+            request_max=limits.client_query_buffer_limit,
+            clients_max=limits.maxclients,
+            proposals_max=limits.max_proposal_bytes,
+            keepalive_s=settings.server.tcp_keepalive,
+        )
+
+    def set_output_limit() -> None:
+        dispatch.output_limit = OutputLimit(
+            limits.pubsub_output_hard, limits.pubsub_output_soft, limits.pubsub_output_soft_s
+        )
+
+    def set_notifications() -> None:
+        dispatch.notifications.choose(settings.server.notify_keyspace_events)
+
+    def set_log_level() -> None:
+        logging.getLogger().setLevel(settings.log.level.upper())
+
+    for name in LIMITS:
+        view.on_setting(name, set_limits)
+    for name in OUTPUT:
+        view.on_setting(name, set_output_limit)
+    view.on_setting("server.notify_keyspace_events", set_notifications)
+    view.on_setting("log.level", set_log_level)
+    set_limits()
+    set_output_limit()
+    set_notifications()
