@@ -54,6 +54,21 @@ def narrowed(row: Command, args: Args, keys: list[bytes]) -> Args:
     return args
 
 
+def wants_alike(row: Command, args: Args, other_row: Command, other_args: Args) -> bool:
+    """Whether two commands do the same with a key for which both wait."""
+    if row is not other_row:
+        return False
+    if row.keys == BUT_LAST:
+        return True
+    if row.name in ("BLMPOP", "BZMPOP"):  # which side, how many
+        wish, other = (each[3 + len(row.key_args(each)) :] for each in (args, other_args))
+    else:  # to where, which sides
+        wish, other = args[2:-1], other_args[2:-1]
+    return [word.upper() for word in wish[1:]] == [word.upper() for word in other[1:]] and (
+        wish[0] == other[0] or wish[0].upper() == other[0].upper() in (b"LEFT", b"RIGHT", b"MIN", b"MAX")
+    )
+
+
 # -- lists
 
 

@@ -461,7 +461,7 @@ class Node:
 
         return self.driver.install(manifest.index, manifest.term, adopt)
 
-    # -- server.dispatch.Server
+    # -- server.host.Server
 
     def may_read(self, connection: Connection) -> bool:
         now = clock.boot_ms()

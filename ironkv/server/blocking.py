@@ -18,12 +18,12 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from ironkv.commands.blocking import narrowed, wait_ms
+from ironkv.commands.blocking import narrowed, wait_ms, wants_alike
 from ironkv.commands.later import Later
 from ironkv.commands.stream_reads import ReadRequest, new_entries, parse_read
 from ironkv.commands.table import Args, Command, Route, find
 from ironkv.commands.zsets import ADD_OPTIONS
-from ironkv.errors import CommandError, NotAvailable, WrongType
+from ironkv.errors import CommandError, NotAvailable, ReplyError, WrongType
 from ironkv.keyspace.keyspace import Database
 from ironkv.keyspace.slots import slot_of
 from ironkv.keyspace.streams import Stream
@@ -87,6 +87,10 @@ class Waiter:
         if not self.later.done:
             self.connection.batch = self.batch  # WAIT asks for the entry
             self._blocking.tried(self, replies[0])
+
+    def wants_as(self, other: Waiter) -> bool:
+        """Whether it makes no difference to a key which of the two is served."""
+        return wants_alike(self.row, self.args, other.row, other.args)
 
     def interrupt(self, reply: Reply) -> None:
         """End the waiting, if nothing has come by then."""
@@ -173,6 +177,10 @@ class Blocking:
             nothing = not self._has_source(waiter)
         elif isinstance(reply, WrongType) and waiter.reading is not None:
             nothing = True  # unlike a group's reader, who is told
+        if not nothing and (first := self._overtaken(waiter, reply)) is not None:
+            first.connection.batch = waiter.batch
+            self.resolve(first, reply)
+            nothing = True
         if not nothing:
             self.resolve(waiter, reply)
         elif waiter.overdue is not None:
@@ -185,6 +193,20 @@ class Blocking:
             self._enqueue(waiter)
             for key in waiter.keys:
                 self.ready[waiter.database, key] = None  # it may have come meanwhile
+
+    def _overtaken(self, waiter: Waiter, reply: Reply) -> Waiter | None:
+        """Who came first and wants just what `waiter` was given: he was tried behind a command that might
+        have filled the key, but did not."""
+        if waiter.row.group == "stream" or isinstance(reply, ReplyError):
+            return None
+        moves = waiter.row.name in FILLS_ONWARD
+        key = waiter.keys[0] if moves or type(reply) is not list else reply[0]
+        for other in self.queues.get((waiter.database, key), ()):
+            if other is waiter:
+                return None
+            if not other.pending and waiter.wants_as(other):
+                return other
+        return None
 
     def _has_source(self, waiter: Waiter) -> bool:
         """Whether there was something to move, so that it is the destination that has another type."""
@@ -308,11 +330,15 @@ class Blocking:
         pending = deque((place, most) for place, most in filled.items() if place in self.queues)
         while pending:
             (place, most) = pending.popleft()
-            for waiter in list(self.queues.get(place, ()))[:ATTEMPTS_MOST]:
+            queue = list(self.queues.get(place, ()))[:ATTEMPTS_MOST]
+            tried = next((waiter for waiter in queue if waiter.pending), None)
+            for waiter in queue:
                 if most <= 0:
                     break
                 if waiter.pending:
                     continue
+                if tried is not None and not waiter.wants_as(tried):
+                    break  # if the other was tried in vain this is his: `serve` will see
                 if waiter.row.group != "stream":
                     most -= 1
                 wanted = [key for base, key in filled if base == waiter.database and key in waiter.keys]

@@ -9,19 +9,24 @@ from __future__ import annotations
 import logging
 import socket
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
 
 from ironkv.commands import write_handlers  # noqa: F401  (fills the table)
 from ironkv.commands.later import Later, NothingYet
 from ironkv.commands.table import TABLE, Args, Command, Route, find
-from ironkv.errors import CommandError, NotAvailable, ReplyError
+from ironkv.errors import CommandError, ReplyError
 from ironkv.keyspace.keyspace import Database, Due
 from ironkv.keyspace.listening import Listeners
 from ironkv.resp.parser import Request
 from ironkv.resp.replies import NULL_ARRAY, Reply
+from ironkv.server import modes
+from ironkv.server.alike import RUN_LEAST, run_alike
 from ironkv.server.blocking import Blocking
 from ironkv.server.connection import BACKLOG_BYTES, OUT_SLICE, PENDING_MAX, Connection
+from ironkv.server.host import Server
+from ironkv.server.keepalive import keep_alive
+from ironkv.server.modes import SUBSCRIBING
 from ironkv.server.notifications import Notifications
 from ironkv.server.output_limit import OutputLimit
 from ironkv.server.pausing import Pausing
@@ -31,8 +36,6 @@ from ironkv.server.transactions import RIDE_BEHIND, Transactions
 from ironkv.server.watching import Watches
 
 if TYPE_CHECKING:
-    import asyncio
-
     from ironkv.commands.session import NodeView
     from ironkv.node.proposals import Proposals
     from ironkv.node.reads import ReadGate
@@ -41,56 +44,10 @@ log = logging.getLogger(__name__)
 
 READ: Final = Route.READ
 WRITE: Final = Route.WRITE
-SUBSCRIBING: Final = frozenset(
-    {"SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "SSUBSCRIBE", "SUNSUBSCRIBE"}
-)
 IN_ORDER: Final = SUBSCRIBING | {"HELLO", "RESET", "QUIT", "CLIENT|REPLY", "WAIT", "WATCH"}
 """They change how earlier replies would look, or look at them: they wait until those are given."""
-OF_SUBSCRIBERS: Final = SUBSCRIBING | {"PING", "QUIT", "RESET"}
-"""What a subscriber may send in RESP2, where a reply cannot be told from a message."""
 PUBLISHING: Final = frozenset({"PUBLISH", "SPUBLISH"})
 """Whoever hears of them may look at what was written before: they are done when that is."""
-RUN_LEAST: Final = 4
-"""Requests from which on it pays to see whether a chunk is all one command."""
-LOADING: Final = "LOADING Redis is loading the dataset in memory"
-
-
-class Server(Protocol):
-    """What dispatch asks of the node."""
-
-    leading: bool
-    loading: bool
-    no_room: NotAvailable | None
-    """What commands that add data are told while the disk is full."""
-    replayed: int
-    """Entries up to this one were in the journal when the node started: they may have been applied before."""
-
-    def may_read(self, connection: Connection) -> bool:
-        """Whether the state is current for this connection's reads, now."""
-
-    def is_current(self) -> bool:
-        """Whether the state is current for anybody."""
-
-    def set_read_time(self) -> None:
-        """Let reads see the cluster's present time."""
-
-    def not_leader(self) -> NotAvailable:
-        """What a write is told on a node that does not lead."""
-
-    def no_quorum(self) -> NotAvailable:
-        """What a read is told when nobody confirms that the state is current."""
-
-    def steady_ms(self) -> float:
-        """The steady clock."""
-
-    def call_later(self, delay_s: float, work: Callable[[], None]) -> asyncio.TimerHandle:
-        """Have `work` done after a while."""
-
-    def wake(self) -> None:
-        """There is something to propose, to read or to send, at the end of this loop turn."""
-
-    def spread(self, messages: list[Message]) -> None:
-        """Send messages that were published here to all other nodes."""
 
 
 class Dispatch:
@@ -159,7 +116,7 @@ class Dispatch:
             return
         self.connections[connection.id] = connection
         if self.keepalive_s:
-            _keep_alive(sock, self.keepalive_s)
+            keep_alive(sock, self.keepalive_s)
 
     def set_limits(
         self, *, bulk_max: int, request_max: int, clients_max: int, proposals_max: int, keepalive_s: int
@@ -232,10 +189,10 @@ class Dispatch:
         """Answer requests, or send them on their way, in order. `readable`: reads may run."""
         server = self.server
         if connection.subscriptions is not None and connection.proto == 2:
-            self._run_subscriber(connection, requests)
+            modes.run_subscriber(self, connection, requests)
             return
         if server.loading:
-            self._run_loading(connection, requests)
+            modes.run_loading(self, connection, requests)
             return
         if connection.transaction is not None:
             self._run_transactions(connection, requests, readable)
@@ -244,7 +201,7 @@ class Dispatch:
         proposals = self.proposals
         keyspace = self.node.keyspace
         database = keyspace.database(connection.db_index)
-        if len(requests) >= RUN_LEAST and self._run_alike(connection, database, requests):
+        if len(requests) >= RUN_LEAST and run_alike(self, connection, database, requests):
             return
         rest = iter(requests)
         for args in rest:
@@ -310,7 +267,7 @@ class Dispatch:
                     self._run_transactions(connection, list(rest), readable)
                     return
                 if connection.subscriptions is not None and connection.proto == 2:
-                    self._run_subscriber(connection, list(rest))
+                    modes.run_subscriber(self, connection, list(rest))
                     return
                 if connection.stalled or connection.closing:
                     _put_back(connection, *rest)
@@ -338,71 +295,6 @@ class Dispatch:
                 backlog.rotate(-behind)
                 return
 
-    def _run_subscriber(self, connection: Connection, requests: list[Request]) -> None:
-        """Requests of a RESP2 connection that is subscribed to something."""
-        rest = iter(requests)
-        for args in rest:
-            try:
-                row = find(args)
-            except CommandError as error:
-                connection.answer(error)
-                continue
-            if row.name in OF_SUBSCRIBERS:
-                self.answer_local(connection, row, args)
-            else:
-                if row.name == "EXEC":
-                    connection.discard()
-                connection.answer(_not_for_subscribers(row))
-            if connection.closing:
-                return
-            if connection.subscriptions is None:
-                if following := list(rest):
-                    self.run(connection, following)
-                return
-
-    def _run_alike(self, connection: Connection, database: Database, requests: list[Request]) -> bool:
-        """Deal with a pipeline of one command in one go, if that is what it is."""
-        row = TABLE.get(requests[0][0])
-        if row is None:
-            return False
-        if row.route is WRITE:
-            done = self._write_alike(connection, row, requests)
-        elif row.name == "PUBLISH":
-            done = self._publish_alike(connection, row, requests)
-        elif row.run is None or connection.pending or connection.replies != "on":
-            return False
-        else:
-            may = self.server.may_read(connection)
-            done = may and row.run(database, requests, connection.out, connection.proto)
-        if done:
-            connection.last_row = row
-        return done
-
-    def _publish_alike(self, connection: Connection, row: Command, requests: list[Request]) -> bool:
-        if connection.pending or connection.replies != "on" or connection.subscriptions is not None:
-            return False
-        name = requests[0][0]
-        for args in requests:
-            if len(args) != row.arity or args[0] != name:
-                return False
-        publish = self.pubsub.publish
-        connection.out += [b":%d\r\n" % publish(channel, message) for _, channel, message in requests]
-        return True
-
-    def _write_alike(self, connection: Connection, row: Command, requests: list[Request]) -> bool:
-        server = self.server
-        if not server.leading or self.blocking.queues or self.pausing.writes or server.no_room is not None:
-            return False
-        name, size = requests[0][0], row.plain_size
-        for args in requests:
-            if len(args) != size or args[0] != name:
-                return False
-        if name != row.wire_name:
-            for args in requests:
-                args[0] = row.wire_name
-        self._propose(connection, requests)
-        return True
-
     def _write(self, connection: Connection, row: Command, args: Args, rest: Iterator[Request]) -> bool:
         """Gather a write for the log. True: the connection stands still now, and `rest` waits."""
         if not self.server.leading and row.name != "EXEC":
@@ -428,10 +320,11 @@ class Dispatch:
         if row.blocks and self.blocking.begin(connection, row, args):
             _put_back(connection, *rest)
             return True
-        self._propose(connection, [args])
+        self.propose(connection, [args])
         return False
 
-    def _propose(self, connection: Connection, requests: list[Request]) -> None:
+    def propose(self, connection: Connection, requests: list[Request]) -> None:
+        """Gather writes of a client for the log; they begin with their `wire_name`."""
         proposals = self.proposals
         if not proposals.waiting:
             self.server.wake()
@@ -493,25 +386,6 @@ class Dispatch:
             keyspace = self.node.keyspace
             keyspace.now_ms = keyspace.stamp_ms
             connection.answer(self.answer_ride(ride, True))
-
-    def _run_loading(self, connection: Connection, requests: list[Request]) -> None:
-        """While the log is replayed only commands that do without the state are served."""
-        rest = iter(requests)
-        for args in rest:
-            try:
-                row = find(args)
-            except CommandError as error:
-                connection.answer(error)
-                continue
-            if row.route is Route.LOCAL and "loading" in row.flags and row.group != "transactions":
-                self.answer_local(connection, row, args)
-                if connection.closing:
-                    return
-                if connection.subscriptions is not None and connection.proto == 2:
-                    self._run_subscriber(connection, list(rest))
-                    return
-            else:
-                connection.answer(NotAvailable(LOADING))
 
     # -- standing still
 
@@ -605,14 +479,6 @@ def _up_to_multi(requests: deque[Request]) -> list[Request]:
     return taken
 
 
-def _not_for_subscribers(row: Command) -> CommandError:
-    begin = "EXECABORT Transaction discarded because of:" if row.name == "EXEC" else "ERR"
-    return CommandError(
-        f"{begin} Can't execute '{row.lower_name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
-        "RESET are allowed in this context"
-    )
-
-
 def _is_read(args: Args) -> bool:
     """Whether it may have to wait until the state is known to be current."""
     try:
@@ -620,12 +486,3 @@ def _is_read(args: Args) -> bool:
         return row.route is READ or row.name in ("EXEC", "WATCH")
     except CommandError:
         return False
-
-
-def _keep_alive(sock: socket.socket, interval_s: int) -> None:
-    """Probe a silent peer after `interval_s`, give it up after three probes in as long again (anet.c)."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, min(interval_s, 32_767))
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, min(max(interval_s // 3, 1), 32_767))
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)

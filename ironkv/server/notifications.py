@@ -14,7 +14,7 @@ from ironkv.keyspace.keyspace import Database
 from ironkv.keyspace.listening import Listeners
 
 if TYPE_CHECKING:
-    from ironkv.server.dispatch import Server
+    from ironkv.server.host import Server
     from ironkv.server.pubsub import PubSub
 
 ALL: Final = "g$lshzxetd"

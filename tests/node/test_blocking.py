@@ -155,6 +155,30 @@ def test_as_redis_does(oracle: Oracle, make: Maker, name: str) -> None:
             beside.agree(who, *lines)
 
 
+VAIN = [
+    ("RENAME b a", "LPUSH a 1"),
+    ("COPY b a", "RPUSH a 1"),
+    ("LPUSH t 1", "RENAME t a", "LPUSH a 2"),
+    ("LMOVE b a LEFT LEFT", "RPUSH a 1 2"),
+    ("SET a x", "LPUSH a 1", "DEL a", "LPUSH a 2"),
+]
+
+
+@pytest.mark.parametrize(
+    "second", ["BLPOP a 0", "BRPOP a b 0", "BLMOVE a c LEFT LEFT 0", "BLMPOP 0 1 a RIGHT"]
+)
+@pytest.mark.parametrize("lines", VAIN, ids=" ".join)
+def test_who_was_tried_in_vain_is_not_overtaken(
+    oracle: Oracle, make: Maker, lines: tuple[str, ...], second: str
+) -> None:
+    leader = make(1).boot().elect()
+    with contextlib.closing(Beside(leader, oracle)) as beside:
+        beside.agree("p", "BLPOP a 0")
+        beside.agree("q", second)
+        beside.agree("r", *lines)
+        beside.agree("r", "LRANGE a 0 -1", "LRANGE c 0 -1")
+
+
 def test_time_is_up(oracle: Oracle, make: Maker) -> None:
     leader = make(1).boot().elect()
     with contextlib.closing(Beside(leader, oracle)) as beside:
@@ -187,8 +211,17 @@ LINES = [
     "LRANGE a 0 -1", "LRANGE b 0 -1", "LRANGE c 0 -1", "LPOP a", "FLUSHALL", "ZINCRBY z 1 m", "ZREM z m",
     "PING", "BLPOP d 0", "SWAPDB 0 1", "RPUSH d 7",
 ]  # fmt: skip
+
+
+def in_scope(lines: list[str]) -> bool:
+    """Not: what may fail to fill a key, something else that fills it, and a look at it before the next batch.
+    Who waits in another way than one tried in vain is served with that batch (docs/compatibility.md)."""
+    return not (len(lines) == 3 and lines[0].startswith(("RENAME", "COPY", "LMOVE")))
+
+
+pipelines = st.lists(st.sampled_from(LINES), min_size=1, max_size=3).filter(in_scope)
 steps = st.lists(
-    st.tuples(st.sampled_from("pqrst"), st.lists(st.sampled_from(LINES), min_size=1, max_size=3)),
+    st.tuples(st.sampled_from("pqrst"), pipelines),
     min_size=3,
     max_size=25,
 )

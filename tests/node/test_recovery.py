@@ -260,7 +260,8 @@ def test_a_node_told_to_stop_while_it_loads_does_so(
         await node.run()
 
     asyncio.run(told_at_once())
-    assert node.loading and node.machine.applied < commit
+    assert node.loading
+    assert node.machine.applied < commit
     cluster.boot("node1")
     again = cluster.nodes["node1"]
     assert (again.journal.commit, again.machine.applied) == (commit, applied)
