@@ -97,7 +97,8 @@ def _line(session: Session, now: float) -> bytes:
         f"idle={max(0, int(now - session.last_active))} flags={_flags(session)} db={session.db_index} "
         f"sub={channels} psub={patterns} ssub={shard_channels} multi={session.queued} "
         f"watch={session.watched} qbuf={received} qbuf-free=0 argv-mem=0 multi-mem={session.queued_bytes} "
-        f"obl={unsent} oll=0 omem=0 tot-mem={received + unsent} events=r cmd={session.last_command} "
+        f"rbs={unsent} rbp={max(unsent, session.largest_write)} obl={unsent} oll=0 omem=0 "
+        f"tot-mem={received + unsent} events=r cmd={session.last_command} "
         f"user={USER.decode()} redir=-1 resp={session.proto} lib-name={_text(session.lib_name)} "
         f"lib-ver={_text(session.lib_version)}\n"
     )

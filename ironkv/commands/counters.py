@@ -104,6 +104,8 @@ def _add(db: Database, key: bytes, amount: int) -> int:
     db.update(key, b"%d" % total)
     if db.keyspace.listener is not None:
         db.notify(b"incrby", key)
+    else:
+        db.keyspace.changes += 1
     return total
 
 

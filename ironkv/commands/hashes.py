@@ -71,6 +71,8 @@ def hset(db: Database, args: Args, now_ms: int) -> Reply:
         added = sum(map(hash_.set, args[2::2], args[3::2]))
     if db.keyspace.listener is not None:
         db.notify(b"hset", args[1])
+    else:
+        db.keyspace.changes += 1
     return added
 
 

@@ -57,6 +57,9 @@ def clients(node: NodeView) -> Fields:
     yield "blocked_clients", sum(session.blocked for session in node.sessions.values())
     yield "tracking_clients", 0
     yield "pubsub_clients", sum(session.subscriptions is not None for session in node.sessions.values())
+    keys, keys_until_gone = node.blocking_keys()
+    yield "total_blocking_keys", keys
+    yield "total_blocking_keys_on_nokey", keys_until_gone
 
 
 def memory(node: NodeView) -> Fields:
@@ -91,7 +94,7 @@ def persistence(node: NodeView) -> Fields:
     yield "async_loading", 0
     if node.loading:
         yield from _progress(node)
-    yield "rdb_changes_since_last_save", snapshot["entries_since"]
+    yield "rdb_changes_since_last_save", snapshot["changes_since"]
     yield "rdb_bgsave_in_progress", int(snapshot["in_progress"])
     yield "rdb_last_save_time", snapshot["saved_s"]
     yield "rdb_last_bgsave_status", "err" if snapshot["error"] else "ok"

@@ -47,6 +47,8 @@ def lpush(db: Database, args: Args, now_ms: int) -> Reply:
     items.push_left(args[2:])
     if db.keyspace.listener is not None:
         db.notify(b"lpush", args[1])
+    else:
+        db.keyspace.changes += 1
     return len(items)
 
 
@@ -70,6 +72,8 @@ def rpush(db: Database, args: Args, now_ms: int) -> Reply:
     items.push_right(args[2:])
     if db.keyspace.listener is not None:
         db.notify(b"rpush", args[1])
+    else:
+        db.keyspace.changes += 1
     return len(items)
 
 
@@ -93,6 +97,8 @@ def lpushx(db: Database, args: Args, now_ms: int) -> Reply:
     items.push_left(args[2:])
     if db.keyspace.listener is not None:
         db.notify(b"lpush", args[1])
+    else:
+        db.keyspace.changes += 1
     return len(items)
 
 
@@ -116,6 +122,8 @@ def rpushx(db: Database, args: Args, now_ms: int) -> Reply:
     items.push_right(args[2:])
     if db.keyspace.listener is not None:
         db.notify(b"rpush", args[1])
+    else:
+        db.keyspace.changes += 1
     return len(items)
 
 
@@ -195,6 +203,8 @@ def take(db: Database, key: bytes, items: List, count: int, *, left: bool) -> li
 def _tell_of_pop(db: Database, key: bytes, items: List, *, left: bool) -> None:
     if db.keyspace.listener is not None:
         db.notify(b"lpop" if left else b"rpop", key)
+    else:
+        db.keyspace.changes += 1
     remove_empty(db, key, items)
 
 

@@ -13,6 +13,8 @@ def delete(db: Database, key: bytes) -> bool:
         return False
     if db.keyspace.listener is not None:
         db.notify(b"del", key)
+    else:
+        db.keyspace.changes += 1
     return True
 
 
@@ -20,4 +22,4 @@ def remove_empty(db: Database, key: bytes, value: Sized) -> None:
     """Remove a structure in which nothing is left (K3)."""
     if not len(value):
         db.remove(key)
-        db.notify(b"del", key)
+        db.tell(b"del", key)

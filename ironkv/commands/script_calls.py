@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ironkv.commands.arguments import database_index
+from ironkv.commands.arguments import database_index, integer
 from ironkv.commands.table import TABLE, Args, Command, Route
 from ironkv.errors import CommandError
 from ironkv.keyspace.keyspace import Database
@@ -143,6 +143,14 @@ def _publish(calls: ScriptCalls, args: Args) -> Reply:
     return 0
 
 
+def _wait(calls: ScriptCalls, args: Args) -> Reply:
+    """WAIT and WAITAOF do not wait here, and nobody has yet what the script is about to write."""
+    numbers = list(map(integer, args[1:]))
+    if numbers[-1] < 0:
+        raise CommandError("ERR timeout is negative")
+    return 0 if len(numbers) == 2 else [0, 0]
+
+
 _OF_THE_CONNECTION: Final[dict[str, Callable[[ScriptCalls, Args], Reply]]] = {
     "PING": _ping,
     "ECHO": _echo,
@@ -150,4 +158,5 @@ _OF_THE_CONNECTION: Final[dict[str, Callable[[ScriptCalls, Args], Reply]]] = {
     "TIME": _time,
     "PUBLISH": _publish,
     "SPUBLISH": _publish,
+    "WAIT": _wait,
 }

@@ -109,6 +109,9 @@ class Session(Protocol):
     def buffer_sizes(self) -> tuple[int, int]:
         """Bytes (received but not parsed yet, waiting to be sent)."""
 
+    largest_write: int
+    """Bytes of replies sent at once so far, at most."""
+
 
 class NodeView(Protocol):
     """What commands may know of the node."""
@@ -144,6 +147,9 @@ class NodeView(Protocol):
     def errors(self) -> Mapping[str, int]:
         """Error replies by code, for INFO errorstats."""
 
+    def blocking_keys(self) -> tuple[int, int]:
+        """For how many keys clients wait; for how many of these also to hear that they are gone."""
+
     def wait_replicas(self, index: int, replicas: int, timeout_ms: int) -> int | Later:
         """How many followers hold entry `index` durably, once that is `replicas` or time is up."""
 
@@ -178,7 +184,8 @@ class NodeView(Protocol):
     def snapshot_view(self) -> Mapping[str, Any]:
         """bytes_used, bytes_free, index, last_took_ms, last_bytes_written, in_progress (bool), progress
         (0 to 1), longest_slice_ms, saved_s (seconds since the epoch), error (None or why the last failed),
-        entries_since, lacking (None or why there is no room), journal_waits (bool)."""
+        changes_since (how much was done to keys), lacking (None or why there is no room), journal_waits
+        (bool)."""
 
     def save(self) -> Later:
         """Take a snapshot of the state as it is now; OK or an error follows. Raises CommandError when one is

@@ -49,8 +49,11 @@ def sadd(db: Database, args: Args, now_ms: int) -> Reply:
     else:
         set_.expect(len(args) - 2)
         added = sum(map(set_.add, args[2:]))
-    if added and db.keyspace.listener is not None:
-        db.notify(b"sadd", args[1])
+    if added:
+        if db.keyspace.listener is not None:
+            db.notify(b"sadd", args[1])
+        else:
+            db.keyspace.changes += 1
     return added
 
 

@@ -163,6 +163,7 @@ def set_(db: Database, args: Args, now_ms: int) -> Reply:
     if not db.quiet[slot]:
         db.touch(slot)
     db.values[slot][key] = value
+    db.keyspace.changes += 1
     return OK
 
 

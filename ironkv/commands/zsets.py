@@ -101,8 +101,11 @@ def zadd(db: Database, args: Args, now_ms: int) -> Reply:
             zset.set(member, score)
             updated += 1
     added = len(zset) - before
-    if (added or updated) and db.keyspace.listener is not None:
-        db.notify(b"zadd", args[1])
+    if added or updated:
+        if db.keyspace.listener is not None:
+            db.notify(b"zadd", args[1])
+        else:
+            db.keyspace.changes += 1
     return added + updated if changed else added
 
 

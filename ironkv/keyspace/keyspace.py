@@ -72,7 +72,9 @@ class Database:
         """Remove every key. Of many keys the memory is freed by and by, see `Keyspace.sweep`."""
         if self.keyspace.replacing is not None:
             self.keyspace.replacing(self, None)
-        if len(self) > SWEEP_WORTH:
+        count = len(self)
+        self.keyspace.changes += count
+        if count > SWEEP_WORTH:
             self.keyspace.swept_out += self.values, self.deadlines
         self.mark_all()
         self._begin()
@@ -137,11 +139,16 @@ class Database:
                 self.changed[slot] = 1
 
     def notify(self, event: bytes, key: bytes) -> None:
-        """Tell the listener what was done to `key`, after it was done.
+        """Count a change, and tell the listener what was done to `key`, after it was done.
         https://redis.io/docs/latest/develop/use/keyspace-notifications/"""
-        listener = self.keyspace.listener
-        if listener is not None:
-            listener(self, event, key)
+        self.keyspace.changes += 1
+        if self.keyspace.listener is not None:
+            self.tell(event, key)
+
+    def tell(self, event: bytes, key: bytes) -> None:
+        """Tell the listener of what is a consequence, or no command's doing."""
+        if self.keyspace.listener is not None:
+            self.keyspace.listener(self, event, key)
 
     def set(self, key: bytes, value: Value) -> None:
         """Put a value in place of whatever was there, its deadline included."""
@@ -153,7 +160,7 @@ class Database:
         if deadlines and key in deadlines:
             was_dead = self._end_deadline(key, deadlines)
         if self.keyspace.listener is not None and (was_dead or key not in values):
-            self.notify(b"new", key)
+            self.tell(b"new", key)
         values[key] = value
 
     def update(self, key: bytes, value: Value) -> None:
@@ -166,7 +173,7 @@ class Database:
         if deadlines and key in deadlines and deadlines[key] <= self.keyspace.stamp_ms:
             was_dead = self._end_deadline(key, deadlines)
         if self.keyspace.listener is not None and (was_dead or key not in values):
-            self.notify(b"new", key)
+            self.tell(b"new", key)
         values[key] = value
 
     def _end_deadline(self, key: bytes, deadlines: dict[bytes, int]) -> bool:
@@ -176,7 +183,7 @@ class Database:
         if deadline > self.keyspace.stamp_ms:
             return False
         self.keyspace.expired += 1
-        self.notify(b"expired", key)
+        self.tell(b"expired", key)
         return True
 
     def remove(self, key: bytes) -> bool:
@@ -230,7 +237,7 @@ class Database:
             assert deadlines is not None, "K2: the calendar names a key without a deadline"
             del deadlines[key]
             del self.values[slot][key]
-            self.notify(b"expired", key)
+            self.tell(b"expired", key)
         self.keyspace.expired += len(keys)
         return len(keys)
 
@@ -293,6 +300,7 @@ class Keyspace:
         "_chance_of",
         "_databases",
         "_reader_chance",
+        "changes",
         "entry",
         "expired",
         "imager",
@@ -318,6 +326,8 @@ class Keyspace:
         self._reader_chance = random.Random()
         self.scripted = False
         """Whether a script runs as a write: what it reads must be the same on every replica."""
+        self.changes = 0
+        """What commands have done to keys since this process started (a statistic, not state)."""
         self.expired = 0
         """Keys freed by `purge` since this process started (a statistic, not state)."""
         self.swept_out: list[list[Any]] = []

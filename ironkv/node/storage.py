@@ -122,6 +122,8 @@ class Storage:
         self._commands = 0
         self._busy_until = 0.0
         self._saved_ms = self._failed_ms = 0.0
+        self._saved_changes = self._begun_changes = 0
+        """`Keyspace.changes` when the newest snapshot was begun, and one that is under way."""
 
     # -- starting
 
@@ -168,6 +170,7 @@ class Storage:
         self._machine.applied = manifest.index
         self.compaction.recovered(manifest.index, self.snapshots.view()["bytes_used"])
         self._saved_ms = manifest.taken_ms
+        self._saved_changes = self._machine.keyspace.changes
 
     def _way_out(self, damaged: Manifest) -> str:
         """What an operator can do about a damaged snapshot."""
@@ -246,6 +249,7 @@ class Storage:
         if self._receiving.active or not self._snapshotting.begin(self._host.applied_term()):
             return False
         self.compaction.begun(self._host.steady_ms())
+        self._begun_changes = self._machine.keyspace.changes
         log.info("taking a snapshot at entry %d", self._machine.applied)
         self._arm()
         return True
@@ -324,6 +328,7 @@ class Storage:
         self.compaction.finished(manifest, self.snapshots.view()["bytes_used"], now, short_of_room=short)
         if manifest is not None:
             self._saved_ms = self._host.wall_ms()
+            self._saved_changes = self._begun_changes
             log.info(
                 "snapshot %d: %d keys, %.1f MB written in %.2f s",
                 manifest.index,
@@ -365,6 +370,7 @@ class Storage:
         if self._host.install(manifest, keyspace):
             self.compaction.recovered(manifest.index, self.snapshots.view()["bytes_used"])
             self._saved_ms = manifest.taken_ms
+            self._saved_changes = self._machine.keyspace.changes
             log.info("goes on from snapshot %d of the leader", manifest.index)
         self.in_thread(lambda: self.snapshots.prune(self._snapshotting.keep, transfer.LATEST), _ignore)
 
@@ -407,7 +413,7 @@ class Storage:
             "longest_slice_ms": round(snapshotting.longest_slice_ms, 3),
             "saved_s": int(self._saved_ms / 1000),
             "error": snapshotting.error,
-            "entries_since": self.compaction.entries_since,
+            "changes_since": self._machine.keyspace.changes - self._saved_changes,
             "lacking": self.lacking,
             "journal_waits": self.writer.full,
         }

@@ -101,6 +101,9 @@ class View:
     def pause_clients(self, timeout_ms: int, *, writes_only: bool) -> None:
         self._node.dispatch.pausing.begin(timeout_ms, writes_only=writes_only)
 
+    def blocking_keys(self) -> tuple[int, int]:
+        return self._node.dispatch.blocking.keys()
+
     def wait_replicas(self, index: int, replicas: int, timeout_ms: int) -> int | Later:
         node = self._node
         if not node.leading:

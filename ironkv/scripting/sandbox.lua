@@ -113,11 +113,13 @@ setmetatable(globals, {
 })
 
 local strings_meta -- what getmetatable shows of a string's
+local globals_meta = protected(getmetatable(globals)) -- and of _G's
 
 function globals.getmetatable(...)
   if select("#", ...) == 0 then bad(1, 1, "getmetatable", "value") end
   local value = ...
   if type(value) == "string" then return strings_meta end
+  if rawequal(value, G) then return globals_meta end
   if behind[value] then return nil end
   return getmetatable(value)
 end

@@ -262,6 +262,13 @@ class Blocking:
         for waiter in waiters:
             waiter.interrupt(CommandError(STEPPED_DOWN))
 
+    def keys(self) -> tuple[int, int]:
+        """How many somebody waits for; how many of these a group's reader, who is told when it is gone."""
+        of_groups = sum(
+            any(waiter.row.name == "XREADGROUP" for waiter in queue) for queue in self.queues.values()
+        )
+        return len(self.queues), of_groups
+
     # -- serving
 
     def heard(self, database: Database, event: bytes, key: bytes) -> None:
@@ -360,8 +367,10 @@ def _elements(args: Args) -> int:
         case b"LPUSH" | b"RPUSH":
             return len(args) - 2
         case b"ZADD":
-            options = sum(word.upper() in ADD_OPTIONS for word in args[2::2])
-            return 1 if options else (len(args) - 2) // 2
+            place = 2
+            while args[place].upper() in ADD_OPTIONS:
+                place += 1
+            return len(set(args[place + 1 :: 2]))
     return 1
 
 

@@ -49,6 +49,7 @@ class Connection(asyncio.Protocol):
         self.out: list[bytes] = []
         self.heavy = 0
         """Bytes in `out` that belong to large replies: many of them are not copied ahead of the client."""
+        self.largest_write = 0
         self.pending = 0
         self.batch: Batch | None = None
         self.backlog: deque[Request] = deque()
@@ -200,6 +201,7 @@ class Connection(asyncio.Protocol):
         else:
             for reply in settled:
                 self.answer(reply)
+        self.push_own()
         if not self.dirty:
             self.dirty = True
             self.dispatch.dirty.append(self)
@@ -209,7 +211,11 @@ class Connection(asyncio.Protocol):
         been answered that it is about."""
         if self.closing:
             return
-        (self._own_pushes if after_reply else self.out).append(wire)
+        # What its own commands publish while they are applied (a script's messages, keyspace events) comes
+        # behind the replies to them; and what is published after that must not overtake it.
+        owed = self.pending or self.stalled
+        waits = after_reply or self._own_pushes or (owed and self.node.keyspace.writing)
+        (self._own_pushes if waits else self.out).append(wire)
         if not self.dirty:
             self.dirty = True
             self.dispatch.dirty.append(self)
@@ -231,7 +237,10 @@ class Connection(asyncio.Protocol):
                 self._send_slices()
             else:
                 data = self.out[0] if len(self.out) == 1 else b"".join(self.out)
-                self.node.bytes_out += len(data)
+                size = len(data)
+                self.node.bytes_out += size
+                if size > self.largest_write:
+                    self.largest_write = size
                 self.transport.write(data)
                 self.out.clear()
                 self.heavy = 0
@@ -255,6 +264,7 @@ class Connection(asyncio.Protocol):
                 size += len(out[at])
                 at += 1
             self.node.bytes_out += size
+            self.largest_write = max(self.largest_write, size)
             self.transport.write(b"".join(out[begin:at]))
         if at < len(out):
             del out[:at]

@@ -197,6 +197,10 @@ class Dispatch:
         if connection.transaction is not None:
             self._run_transactions(connection, requests, readable)
             return
+        if self.pausing.writes:
+            requests = self.pausing.up_to_held(connection, requests)
+            if not requests:
+                return
         granted = readable
         proposals = self.proposals
         keyspace = self.node.keyspace

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from ironkv.commands.table import TABLE
 
 if TYPE_CHECKING:
+    from ironkv.resp.parser import Request
     from ironkv.server.connection import Connection
     from ironkv.server.dispatch import Dispatch
+
+
+MAY_REPLICATE: Final = frozenset({"PFCOUNT", "PUBLISH", "SPUBLISH"})
+"""Redis replicates these, too: they wait for the end of a pause of writes, though they are none here."""
 
 
 class Pausing:
@@ -51,6 +58,20 @@ class Pausing:
             connection.stalled = False
             self._dispatch.to_flush(connection)
         self._dispatch.server.wake()
+
+    def up_to_held(self, connection: Connection, requests: list[Request]) -> list[Request]:
+        """The requests before the first that has to wait although it is no write; the others come again when
+        these are answered. What is queued in a transaction waits with its EXEC."""
+        for place, args in enumerate(requests):
+            row = TABLE.get(args[0]) or TABLE.get(args[0].upper())
+            if row is None or row.name == "MULTI":
+                break
+            if row.name in MAY_REPLICATE:
+                if not place:
+                    self.wait(connection)
+                connection.backlog.extendleft(reversed(requests[place:]))
+                return requests[:place]
+        return requests
 
     def wait(self, connection: Connection) -> None:
         """Let a connection stand still until the end."""

@@ -19,6 +19,7 @@ from ironkv.errors import CommandError, NotAvailable, ReplyError
 from ironkv.keyspace.keyspace import Database, Due
 from ironkv.resp.replies import NULL_ARRAY, Reply, Status
 from ironkv.server.deferred import Deferred
+from ironkv.server.pausing import MAY_REPLICATE
 from ironkv.server.rides import Ride
 from ironkv.server.watching import Watch, Watches
 
@@ -176,7 +177,9 @@ class Transactions:
             return True
         if Route.LOCAL in queue.routes and connection.pending:
             return False
-        if Route.WRITE in queue.routes and dispatch.pausing.writes:
+        if dispatch.pausing.writes and any(
+            row.route is Route.WRITE or row.name in MAY_REPLICATE for row, _ in queue.commands
+        ):
             dispatch.pausing.wait(connection)
             return False
         if Route.WRITE not in queue.routes:

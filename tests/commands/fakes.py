@@ -62,6 +62,9 @@ class FakeNode:
         address = next(((m["host"], m["port"]) for m in MEMBERS if m["id"] == leader), None)
         self.raft |= {"role": "follower", "leader": leader, "leader_address": address}
 
+    def blocking_keys(self) -> tuple[int, int]:
+        return 2, 1
+
     def wait_replicas(self, index: int, replicas: int, timeout_ms: int) -> int | Later:
         return 2
 
@@ -98,7 +101,7 @@ class FakeNode:
             "bytes_used": 4096, "bytes_free": 0, "index": 30, "last_took_ms": 1500,
             "last_bytes_written": 2048,
             "in_progress": False, "progress": 0.0, "longest_slice_ms": 0.5, "saved_s": 1_700_000_000,
-            "error": None, "entries_since": 11, "lacking": None, "journal_waits": False,
+            "error": None, "changes_since": 11, "lacking": None, "journal_waits": False,
         }  # fmt: skip
 
     def save(self) -> Later:
@@ -138,7 +141,7 @@ class FakeSession:
         self.in_exec = False
         self.queued, self.queued_bytes, self.watched, self.touched = -1, 0, 0, False
         self.last_command = "NULL"
-        self.last_write_index = 0
+        self.last_write_index = self.largest_write = 0
         self.killed = False
         self.subscriptions: Subscriptions | None = None
         self.pushed: list[bytes] = []

@@ -14,6 +14,7 @@ FROM_REDIS_ELSEWHERE = {
     "aof_current_size",  # with appendonly
     "master_host", "master_port", "master_link_status", "master_sync_in_progress", "slave_read_repl_offset",
     "slave_repl_offset", "slave_read_only",  # of a replica
+    "total_blocking_keys", "total_blocking_keys_on_nokey",  # since 7.2
     "pubsub_clients",  # since 7.4
 }  # fmt: skip
 

@@ -205,6 +205,12 @@ def test_a_script_sees_nothing_of_another(local: Local) -> None:
         assert run(local, f"return {{{seen}}}") == [b"0.33333333333333", b"0.39646477363839", 0, 0, 1]
 
 
+def test_a_script_does_not_wait(local: Local) -> None:
+    assert run(local, "return redis.pcall('wait', '1', '0')") == 0
+    assert "timeout is negative" in str(run(local, "return redis.pcall('wait', '1', '-1')"))
+    assert "not an integer" in str(run(local, "return redis.pcall('wait', 'x', '1')"))
+
+
 def test_a_script_publishes_on_every_replica_and_learns_nothing_of_it(local: Local) -> None:
     heard: list[tuple[bool, bytes, bytes]] = []
     local.keyspace.messenger = heard.extend

@@ -94,6 +94,12 @@ SCENARIOS: dict[str, list[tuple[str, list[str]]]] = {
         ("p", ["BZMPOP 0 2 y z MAX COUNT 2"]), ("q", ["BZPOPMIN z 0"]), ("r", ["ZINCRBY z 5 d"]),
         ("r", ["ZRANGE z 0 -1"]),
     ],
+    "several members added with options": [
+        ("p", ["BZPOPMIN z 0"]), ("q", ["BZPOPMAX z 0"]), ("r", ["ZADD z NX CH 1 a 2 b", "ZPOPMIN z"]),
+        ("p", ["BZPOPMIN z 0"]), ("q", ["BZPOPMIN z 0"]), ("r", ["ZADD z GT 1 a 2 a 3 b", "ZPOPMIN z"]),
+        ("p", ["BZPOPMIN z 0"]), ("q", ["BZPOPMIN z 0"]),
+        ("r", ["ZADD z INCR 1 a", "ZADD z CH 1 b", "ZCARD z"]),
+    ],
     "who was served stands behind who waits": [
         ("p", ["BZPOPMIN z 0", "BZPOPMIN z 0"]), ("r", ["BZPOPMIN z 0"]), ("q", ["ZADD z 1 m", "ZADD z 1 m"]),
         ("q", ["ZADD z NX 1 m"]),
@@ -269,6 +275,21 @@ def test_a_pause_of_writes(leader: VirtualNode) -> None:
     leader.cluster.advance(200)
     assert other.take() == [2, b"2"]
     assert client.take() == [[3]]
+
+
+def test_a_pause_of_writes_holds_what_redis_replicates(leader: VirtualNode) -> None:
+    client, other, third = leader.client(), leader.client(), leader.client()
+    client.ask("PFADD h a", "SUBSCRIBE c")
+    other.ask("CLIENT PAUSE 200 WRITE")
+    assert other.ask("PING", "PFCOUNT h", "PING") == [b"PONG"]
+    assert third.ask("GET x", "publish c 1") == [None]
+    assert third.ask("GET x") == []
+    fourth = leader.client()
+    assert fourth.ask("MULTI", "PUBLISH c 2", "EXEC")[:2] == [b"OK", b"QUEUED"]
+    leader.cluster.advance(300)
+    assert other.take() == [1, b"PONG"]
+    assert third.take() == [1, None]
+    assert fourth.take() == [[1]]
 
 
 def test_a_pause_of_all_and_its_end(leader: VirtualNode) -> None:

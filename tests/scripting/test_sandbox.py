@@ -131,6 +131,12 @@ def test_attributes_of_python_are_not_there(script: str) -> None:
     assert isinstance(run(script), CommandError)
 
 
+def test_what_guards_the_globals_can_be_looked_at() -> None:
+    assert run("return type(getmetatable(_G).__index)") == b"function"
+    assert run("return tostring(getmetatable(redis))") == b"nil"
+    assert "nonexistent global variable 'x'" in str(run("return getmetatable(_G).__index({}, 'x')"))
+
+
 def test_byte_code_is_not_loaded() -> None:
     assert run("return tostring(string.dump)") == b"nil"
     assert b"unexpected symbol" in run("local f, e = loadstring('\\27Lua\\81') return e")
@@ -151,6 +157,8 @@ def test_byte_code_is_not_loaded() -> None:
         "table.sort(redis)",
         "setmetatable(string, {})",
         "setmetatable(_G, nil)",
+        "getmetatable(_G).__index = {}",
+        "rawset(getmetatable(_G), '__index', nil)",
         "getmetatable('').__index = {}",
         "getmetatable('').__index.x = 1",
         "getmetatable('').x = 1",
