@@ -410,6 +410,8 @@ class Keyspace:
             if self._databases[index] is None and other._databases[index] is None:
                 continue
             mine, its = self.database(index), other.database(index)
+            if len(mine) > SWEEP_WORTH:
+                self.swept_out += mine.values, mine.deadlines
             mine.values, mine.deadlines, mine.calendar = its.values, its.deadlines, its.calendar
             mine.changed, mine.quiet = its.changed, its.quiet
 

@@ -67,11 +67,14 @@ class Compaction:
         """Entries applied since the newest snapshot was begun."""
         return self.applied.index - self._last.index
 
-    def due(self, now: float, *, short_of_room: bool = False) -> bool:
-        """Whether a snapshot should begin. Short of room any is welcome: it lets the journal be trimmed."""
+    def due(self, now: float, *, short_of_room: bool = False, wanted: bool = False) -> bool:
+        """Whether a snapshot should begin. Short of room any is welcome: it lets the journal be trimmed.
+        `wanted`: a follower needs one, and there is none."""
         settings, entries = self._settings, self.entries_since
         if entries <= 0 or now < self._not_before:
             return False
+        if wanted:
+            return True
         if short_of_room:
             return now - self._last_at >= SHORT_RETRY_MS
         grown = self.applied.bytes - self._last.bytes

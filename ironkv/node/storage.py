@@ -43,6 +43,7 @@ BUSY_COMMANDS: Final = 20
 """Commands between two slices from which on clients are taken to keep the loop busy …"""
 BUSY_MS: Final = 200.0
 """… for so long: large pipelines come in far apart."""
+RECEIVING: Final = "ERR a snapshot is being received from the leader, so none is taken here"
 REJOIN: Final = (
     "Nothing was changed. While the other nodes are up and well, move this node's data directory away and "
     "start it empty: it fetches everything from them"
@@ -215,9 +216,8 @@ class Storage:
         self._sending.offer(stranded)
         self._receiving.upkeep()
         self._snapshotting.pinned = self._sending.pinned
-        if self.compaction.due(now, short_of_room=self.lacking is not None) or (
-            stranded and self.snapshots.newest is None
-        ):
+        nothing_to_send = bool(stranded) and self.snapshots.newest is None
+        if self.compaction.due(now, short_of_room=self.lacking is not None, wanted=nothing_to_send):
             self.begin()
         goal = self.compaction.trim_to(self._snapshotting.pinned, keep_tail=self.lacking is None)
         self.writer.trim_to(min(goal, self._host.durable_index()))
@@ -259,6 +259,8 @@ class Storage:
         Raises CommandError."""
         if self._snapshotting.active:
             raise CommandError("ERR Background save already in progress")
+        if self._receiving.active:
+            raise CommandError(RECEIVING)
         later = Later()
         if self.begin():
             self._waiting.append(later)
@@ -336,13 +338,16 @@ class Storage:
                 manifest.bytes_written / 1e6,
                 manifest.took_ms / 1000,
             )
-        reply = OK if manifest is not None else CommandError(f"ERR {self._snapshotting.error}")
-        waiting, self._waiting = self._waiting, []
-        for later in waiting:
-            later.resolve(reply)
+        self._tell(OK if manifest is not None else CommandError(f"ERR {self._snapshotting.error}"))
         if self._again:
             self._again = False
             self.begin()
+
+    def _tell(self, reply: Reply) -> None:
+        """Answer those who wait for the snapshot under way."""
+        waiting, self._waiting = self._waiting, []
+        for later in waiting:
+            later.resolve(reply)
 
     def _trim_failed(self, error: BaseException) -> None:
         def fail() -> None:
@@ -365,6 +370,7 @@ class Storage:
     def _receives(self) -> None:
         """The state is about to be replaced: a snapshot of it is worth nothing any more."""
         self._snapshotting.abandon()
+        self._tell(CommandError(RECEIVING))
 
     def _install(self, manifest: Manifest, keyspace: Keyspace) -> None:
         if self._host.install(manifest, keyspace):

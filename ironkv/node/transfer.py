@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from ironkv.errors import Fault
@@ -33,6 +33,8 @@ PARCEL_BYTES: Final = 128 << 10
 OFFER_EVERY_MS: Final = 500.0
 PATIENCE_MS: Final = 60_000.0
 """How long a snapshot and the log behind it are kept for a follower that fetches nothing."""
+INSTALL_MS: Final = 30_000.0
+"""How long a follower to which everything was sent may take to load it before it is offered a newer one."""
 RETRY_MS: Final = 2_000.0
 """After this long without an answer a fetch is sent once more."""
 LOAD_SLICE_MS: Final = 5.0
@@ -55,15 +57,33 @@ class World(Protocol):
     def later(self, ms: float, work: Callable[[], None]) -> None: ...
 
 
+@dataclass(slots=True)
+class _Offer:
+    """What a follower is offered. It stays, though the connection break, until the follower has it or is
+    given up: the snapshot and the log behind it are kept for it."""
+
+    manifest: Manifest
+    at: float
+    """When it last fetched, or was first offered it."""
+    said_at: float
+    sent: bool = False
+    """The last of it was sent."""
+
+    def stays(self, now: float, *, wanted: bool) -> bool:
+        """`wanted`: the follower is known to lack entries still."""
+        idle = now - self.at
+        if self.sent:
+            return wanted and idle <= INSTALL_MS
+        return idle <= PATIENCE_MS
+
+
 class Sending:
     """The leader's side. Holds nothing of a follower but where it last asked."""
 
     def __init__(self, world: World, snapshots: Snapshots) -> None:
         self._world = world
         self._snapshots = snapshots
-        self._offered: dict[str, tuple[Manifest, float]] = {}
-        """To whom which snapshot was offered, and when it last fetched of it, or was first offered it."""
-        self._said: dict[str, float] = {}
+        self._offered: dict[str, _Offer] = {}
         self._plan: tuple[int, list[tuple[Group, int]]] = (0, [])
         self._lent: dict[int, tuple[Manifest, float]] = {}
         """Snapshots that are being backed up, by index, and when they were last read."""
@@ -71,8 +91,8 @@ class Sending:
     @property
     def pinned(self) -> int:
         """Snapshots from this index on, and the log behind them, are still needed."""
-        held = (*self._offered.values(), *self._lent.values())
-        return min((manifest.index for manifest, _ in held), default=LATEST)
+        held = [offer.manifest.index for offer in self._offered.values()]
+        return min([*held, *self._lent], default=LATEST)
 
     def lend(self, manifest: Manifest) -> None:
         """Keep a snapshot for a client that backs it up, for as long as it goes on reading."""
@@ -89,33 +109,41 @@ class Sending:
         return list(self._behind(self._lent[index][0], after))
 
     def offer(self, stranded: tuple[str, ...]) -> None:
-        """Offer the newest snapshot to followers that lack entries. Called often."""
+        """Offer the newest snapshot to followers that are connected and lack entries. Called often."""
         now = self._world.steady_ms()
         self._lent = {index: each for index, each in self._lent.items() if now - each[1] <= PATIENCE_MS}
-        for peer in list(self._offered):
-            if peer not in stranded or now - self._offered[peer][1] > PATIENCE_MS:
+        for peer, offer in list(self._offered.items()):
+            if not (self._holds(offer.manifest) and offer.stays(now, wanted=peer in stranded)):
                 del self._offered[peer]
         newest = self._snapshots.newest
         for peer in stranded:
-            if newest is None or now - self._said.get(peer, -OFFER_EVERY_MS) < OFFER_EVERY_MS:
-                continue
-            self._said[peer] = now
-            manifest, _ = self._offered.setdefault(peer, (newest, now))
-            self._world.send_parcel(peer, [OFFER, manifest.index, manifest.packed()])
+            if newest is None:
+                break
+            offer = self._offered.setdefault(peer, _Offer(newest, now, now - OFFER_EVERY_MS))
+            if now - offer.said_at >= OFFER_EVERY_MS:
+                offer.said_at = now
+                self._world.send_parcel(peer, [OFFER, offer.manifest.index, offer.manifest.packed()])
+
+    def _holds(self, manifest: Manifest) -> bool:
+        """Not if it was pruned in the moment in which it was offered."""
+        return manifest in self._snapshots.manifests
 
     def fetched(self, peer: str, index: int, after: bytes) -> None:
         """A follower asks for the records behind `after`."""
-        offered = self._offered.get(peer)
-        if offered is None or offered[0].index != index:
+        offer = self._offered.get(peer)
+        if offer is None or offer.manifest.index != index:
             return  # an offer will follow, if it still needs one
-        manifest = offered[0]
-        self._offered[peer] = manifest, self._world.steady_ms()
+        manifest = offer.manifest
+        if offer.sent and not after and manifest != self._snapshots.newest:
+            del self._offered[peer]  # it could not take this one: it may be able to take the newest
+            return
+        offer.at = self._world.steady_ms()
         found: list[Record] = []
 
         def read() -> None:
             found.extend(self._behind(manifest, after))
 
-        self._world.in_thread(read, lambda error: self._send(peer, manifest, after, found, error))
+        self._world.in_thread(read, lambda error: self._send(peer, offer, after, found, error))
 
     def _behind(self, manifest: Manifest, after: bytes) -> Iterator[Record]:
         """Records of a snapshot in the order of their keys, under its own index, about FETCH_BYTES."""
@@ -136,11 +164,14 @@ class Sending:
     def _send(
         self,
         peer: str,
-        manifest: Manifest,
+        offer: _Offer,
         after: bytes,
         found: list[Record],
         error: BaseException | None,
     ) -> None:
+        manifest = offer.manifest
+        if self._offered.get(peer) is not offer or not self._holds(manifest):
+            return  # it may have been pruned while it was read
         if error is not None:
             raise error if isinstance(error, Fault) else Fault(f"snapshot {manifest.index}: {error!r}")
         parcel: list[list[bytes]] = []
@@ -152,6 +183,7 @@ class Sending:
             parcel.append([key, record])
             size += len(record)
         whole = sum(len(record) for _, record in found) <= FETCH_BYTES
+        offer.sent = whole
         self._world.send_parcel(peer, [RECORDS, manifest.index, after, parcel, 0 if whole else 1])
 
 
@@ -200,9 +232,10 @@ class Receiving:
             return
         log.info("%s sends snapshot %d: %d keys", peer, index, manifest.keys)
         self._begun()
-        self._manifest, self._from = replace(manifest, base=index), peer
+        coming = replace(manifest, base=index)
+        self._manifest, self._from = coming, peer
         self._after, self._arrived, self.bytes = b"", [], 0
-        self._world.in_thread(self._snapshots.clear_leftovers, lambda error: self._stored(manifest, error))
+        self._world.in_thread(self._snapshots.clear_leftovers, lambda error: self._stored(coming, error))
         self._ask()
 
     def upkeep(self) -> None:
@@ -245,14 +278,16 @@ class Receiving:
             self._ask()
 
     def _stored(self, manifest: Manifest, error: BaseException | None, *, last: bool = False) -> None:
+        if manifest is not self._manifest:
+            return  # another one is coming by now
         if error is not None:
             log.error("snapshot %d of %s could not be stored: %s", manifest.index, self._from, error)
             self.abandon()
-        elif last and self._manifest is not None:
-            self._load(self._manifest)
+        elif last:
+            self._load(manifest)
 
     def abandon(self) -> None:
-        """Give up; the next offer begins anew."""
+        """Let go of what is under way; the next offer begins anew."""
         self._manifest, self._loading = None, False
         self._arrived = []
 
@@ -283,7 +318,8 @@ class Receiving:
         step()
 
     def _finished(self, manifest: Manifest, keyspace: Keyspace, error: BaseException | None) -> None:
-        self._manifest, self._loading = None, False
-        if error is not None:
-            raise error if isinstance(error, Fault) else Fault(f"snapshot {manifest.index}: {error!r}")
-        self._install(manifest, keyspace)
+        self.abandon()
+        if error is not None:  # a full disk, for one: nothing has become current
+            log.error("snapshot %d of %s could not be stored: %s", manifest.index, self._from, error)
+        else:
+            self._install(manifest, keyspace)

@@ -10,6 +10,8 @@ import pytest
 from ironkv import images
 from ironkv.errors import Fault
 from ironkv.node.node import Node
+from ironkv.node.storage import RECEIVING
+from ironkv.node.transfer import OFFER
 from ironkv.raft.messages import Role
 from ironkv.tools.cluster import free_ports
 from tests.node.virtual import Client, Cluster, Maker, VirtualNode
@@ -265,3 +267,32 @@ def test_a_node_told_to_stop_while_it_loads_does_so(
     cluster.boot("node1")
     again = cluster.nodes["node1"]
     assert (again.journal.commit, again.machine.applied) == (commit, applied)
+
+
+def test_save_is_never_ok_without_a_snapshot(make_cluster: Maker) -> None:
+    """Neither while the leader's snapshot is being received, nor when that ends the one under way."""
+    cluster = make_cluster(3, snapshot=TAIL).boot()
+    leader = cluster.elect()
+    writer = leader.client()
+    writer.ask("SET key x")
+    cluster.advance(100)
+    follower = cluster.followers()[0]
+    cluster.isolate(follower.id)
+    for n in range(50):
+        writer.ask(f"SET key{n} {n}")
+    leader.storage.begin()
+    cluster.advance(2_000)
+    client, other = follower.client(), follower.client()
+    cluster.heal(lose=True)
+    while follower.core.leader != leader.id:
+        cluster.advance(1)
+    assert not follower.storage._receiving.active
+    manifest = leader.storage.snapshots.newest
+    assert manifest is not None
+    client.send("SAVE")
+    follower._on_parcel(leader.id, [OFFER, manifest.index, manifest.packed()])
+    assert other.send("SAVE").take() == [f"-{RECEIVING}"]
+    cluster.advance(5_000)
+    assert client.take() == [f"-{RECEIVING}"]
+    assert follower.machine.applied == leader.machine.applied
+    assert other.ask("SAVE") == [b"OK"]

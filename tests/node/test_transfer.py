@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,11 @@ class Pair:
     def applied(self) -> int:
         """How far the follower's state is."""
         return max((manifest.index for manifest, _ in self.installed), default=0)
+
+    @staticmethod
+    def receiving_of(manifest: Manifest) -> Manifest:
+        """The same snapshot as the follower keeps it."""
+        return replace(manifest, base=manifest.index)
 
     def at_leader(self, parcel: list[Any]) -> None:
         match parcel:
@@ -205,6 +211,76 @@ def test_a_snapshot_being_sent_is_pinned_until_it_has_arrived(pair: Pair) -> Non
     assert pair.sending.pinned == transfer.LATEST
 
 
+def test_a_connection_that_breaks_for_a_moment_costs_nothing(pair: Pair) -> None:
+    """The follower is not stranded while it is away, and goes on with the same snapshot when it is back."""
+    lost = iter([False] * 8 + [True] * 10_000)
+    pair.turn(lambda: next(lost))
+    manifest = pair.leader.snapshots.newest
+    assert manifest is not None
+    for turn in range(3):
+        pair.sending.offer(())
+        pair.up.now += 1_000
+        assert pair.sending.pinned == manifest.index
+        pair.leader.snapshotting.pinned = pair.sending.pinned
+        pair.leader.write(f"SET key1 {turn}")
+        pair.leader.snapshot()
+    pair.down.now += 5_000
+    pair.turn()
+    assert pair.begun == 1
+    assert [installed for installed, _ in pair.installed] == [pair.receiving_of(manifest)]
+
+
+def test_what_is_fetched_after_it_was_pruned_is_not_sent(pair: Pair) -> None:
+    """A fetch waits for the thread that prunes just what it asks for: no fault of this node."""
+    pair.sending.offer(pair.stranded)
+    manifest = pair.leader.snapshots.newest
+    assert manifest is not None
+    held: list[tuple[Callable[[], object], Done]] = []
+    pair.up.in_thread = lambda work, done: held.append((work, done))  # type: ignore[method-assign]
+    pair.up.sent.clear()
+    pair.sending.fetched("f", manifest.index, b"")
+    for turn in range(2):
+        pair.leader.write(*(f"SET key{n} {turn}" for n in range(4_000)))
+        pair.leader.snapshot()
+    assert manifest not in pair.leader.snapshots.manifests
+    for work, done in held:
+        try:
+            work()
+        except Fault as fault:
+            done(fault)
+        else:
+            done(None)
+    assert not pair.up.sent
+    del pair.up.in_thread
+    pair.turn()
+    check(pair)
+
+
+def test_a_follower_that_cannot_take_what_was_sent_is_offered_a_newer_one(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be sent the same for ever, and the log behind it kept for ever."""
+    bad = pair.leader.snapshots.newest
+    assert bad is not None
+
+    def load(manifest: Manifest, keyspace: Keyspace) -> Iterator[float]:
+        if manifest.index == bad.index:
+            raise Damaged("it does not fit")
+        yield from whole(manifest, keyspace)
+
+    whole = pair.follower.snapshots.load
+    monkeypatch.setattr(pair.follower.snapshots, "load", load)
+    for turn in range(100):
+        pair.turn()
+        pair.leader.snapshotting.pinned = pair.sending.pinned
+        pair.leader.write(f"SET key1 {turn}")
+        pair.leader.snapshot()
+        if pair.installed:
+            break
+    monkeypatch.undo()
+    assert pair.installed[0][0].index > bad.index
+
+
 def test_nobody_is_waited_for_for_ever(pair: Pair) -> None:
     pair.sending.offer(pair.stranded)
     assert pair.sending.pinned < transfer.LATEST
@@ -244,13 +320,14 @@ def test_what_is_behind_or_unasked_for_is_ignored(pair: Pair) -> None:
     assert not pair.up.sent
 
 
+@pytest.mark.parametrize("step", ["clear_leftovers", "put_records", "finish"])
 def test_a_disk_that_cannot_store_it_gives_up_and_may_begin_again(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def full(*_: Any) -> int:
         raise Fault("no room")
 
-    monkeypatch.setattr(pair.follower.snapshots, "put_records", full)
+    monkeypatch.setattr(pair.follower.snapshots, step, full)
     pair.turn()
     assert not pair.receiving.active
     monkeypatch.undo()
