@@ -150,7 +150,8 @@ class Proposals:
             self.gathering = Batch()
         self.write(owner, [item], database)
         self.gathering.rides += 1
-        self.gathering.decision = decision
+        if decision is not None:  # one without joins a batch whose first may still have to be decided
+            self.gathering.decision = decision
 
     def may_touch(self, keys: set[bytes]) -> bool:
         """Whether something gathered or in flight may change one of these keys, in whatever database."""

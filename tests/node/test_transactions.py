@@ -249,6 +249,19 @@ def test_a_write_on_its_way_is_waited_for(leader: VirtualNode) -> None:
     assert client.take()[-1] is None
 
 
+def test_another_s_transaction_behind_it_leaves_its_decision_alone(leader: VirtualNode) -> None:
+    """It joins the batch that waits to be decided; it once made that be carried out undecided."""
+    client, other, third = leader.client(), leader.client(), leader.client()
+    client.ask("SET w 1", "WATCH w")
+    other.send("SET w 2")
+    client.send("MULTI", "SET w lost", "EXEC")
+    third.send("MULTI", "SET x 1", "EXEC")
+    leader.cluster.settle()
+    assert client.take()[-1] is None
+    assert third.take()[-1] == [b"OK"]
+    assert value(leader, b"w") == b"2"
+
+
 def test_writes_that_change_nothing_do_not_starve_it(leader: VirtualNode) -> None:
     """Others poll a lock with SET NX, always one of them in flight, while its holder gives it up."""
     cluster, holder, others = leader.cluster, leader.client(), [leader.client() for _ in range(3)]
