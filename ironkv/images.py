@@ -28,6 +28,7 @@ from ironkv.keyspace.lists import List
 from ironkv.keyspace.sets import Set
 from ironkv.keyspace.slots import SLOTS
 from ironkv.keyspace.streams import Stream
+from ironkv.keyspace.thresholds import Thresholds
 from ironkv.keyspace.values import Structure, Value
 from ironkv.keyspace.zsets import SortedSet
 
@@ -203,8 +204,12 @@ class _Unfinished:
 
 
 def extras(keyspace: Keyspace) -> bytes:
-    """What the state holds beside the slots: a msgpack map. Scripts are in the order in which they came."""
-    image: bytes = _pack({b"scripts": list(keyspace.scripts.values())})
+    """What the state holds beside the slots: a msgpack map. Scripts are in the order in which they came;
+    thresholds are there if some are not the usual ones."""
+    found: dict[bytes, Any] = {b"scripts": list(keyspace.scripts.values())}
+    if chosen := keyspace.thresholds.chosen():
+        found[b"thresholds"] = {name.encode(): value for name, value in chosen.items()}
+    image: bytes = _pack(found)
     return image
 
 
@@ -213,6 +218,8 @@ def load_extras(keyspace: Keyspace, image: bytes) -> None:
     try:
         found = _unpack_map(image)
         keyspace.scripts = {sha1(body).hexdigest().encode(): body for body in found[b"scripts"]}
+        chosen = {name.decode(): value for name, value in found.get(b"thresholds", {}).items()}
+        keyspace.thresholds = Thresholds(**chosen)
     except (ValueError, TypeError, LookupError, msgpack.UnpackException) as error:
         raise Fault(f"the image of what stands beside the slots cannot be read: {error!r}") from error
 

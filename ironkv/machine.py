@@ -12,6 +12,7 @@ from ironkv import batch
 from ironkv.commands.table import find
 from ironkv.commands.write_handlers import WRITE_HANDLERS
 from ironkv.errors import CommandError, Fault
+from ironkv.keyspace import thresholds
 from ironkv.keyspace.keyspace import Keyspace
 from ironkv.raft.messages import Entry, EntryKind
 from ironkv.resp.replies import Reply
@@ -57,6 +58,7 @@ class Machine:
         keyspace.entry = index
         now_ms = keyspace.stamp_ms
         keyspace.writing = True
+        thresholds.in_force = keyspace.thresholds
         keyspace.purge(PURGE_MOST)
         database = keyspace.database(0)
         handlers = WRITE_HANDLERS
@@ -79,6 +81,7 @@ class Machine:
                 database = keyspace.database(item)
             else:
                 append(ride(item))
+        thresholds.in_force = thresholds.DEFAULT
         keyspace.writing = False
         return replies
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ironkv.commands.help_texts import help_of
-from ironkv.commands.parameters import ALIASES, PARAMETERS, Changeable, Parameter, Refused
+from ironkv.commands.parameters import ALIASES, PARAMETERS, Changeable, Parameter, Refused, Threshold
 from ironkv.commands.patterns import matcher
 from ironkv.commands.session import Session
 from ironkv.commands.table import Args, Route, command
@@ -58,7 +58,11 @@ def config_get(session: Session, args: Args) -> Reply:
     found: dict[bytes, bytes] = {}
     for pattern in args[2:]:
         for name, parameter in _named(pattern):
-            found[name.encode()] = parameter.read(settings).encode("utf-8", "surrogateescape")
+            if isinstance(parameter, Threshold):
+                value = parameter.shown_in(session.node.keyspace)
+            else:
+                value = parameter.read(settings)
+            found[name.encode()] = value.encode("utf-8", "surrogateescape")
     return found
 
 
@@ -91,14 +95,19 @@ def config_set(session: Session, args: Args) -> Reply:
     if len(args) % 2:
         raise SyntaxFault
     pairs = [(_text(args[place]), _text(args[place + 1])) for place in range(2, len(args), 2)]
-    changes = _changes(session, _looked_up(pairs))
+    wanted = _looked_up(pairs)
+    changes, sizes = _changes(session, wanted), _sizes(wanted)
+    if sizes and session.in_exec:
+        raise CommandError("ERR CONFIG SET failed - sizes of encodings cannot be set in a transaction")
+    if sizes and not changes:
+        return session.propose(sizes)
     try:
         session.node.change_settings(changes)
     except CommandError:
         raise
     except IronKVError as error:  # a bound that only all settings together have
         raise CommandError(f"ERR CONFIG SET failed - {error}") from None
-    return OK
+    return session.propose(sizes) if sizes else OK
 
 
 def _looked_up(pairs: list[tuple[str, str]]) -> list[tuple[str, Parameter, str]]:
@@ -128,11 +137,23 @@ def _changes(session: Session, wanted: list[tuple[str, Parameter, str]]) -> dict
         try:
             if isinstance(parameter, Changeable):
                 changes |= parameter.changes(text, settings)
-            else:
+            elif not isinstance(parameter, Threshold):
                 parameter.must_be(text, settings)
         except Refused as refused:
             raise _failed(name, str(refused)) from None
     return changes
+
+
+def _sizes(wanted: list[tuple[str, Parameter, str]]) -> Args:
+    """The item of the log that sets the thresholds among them."""
+    words: Args = []
+    for name, parameter, text in wanted:
+        if isinstance(parameter, Threshold):
+            try:
+                words += ALIASES.get(name, name).encode(), b"%d" % parameter.parse(text)
+            except Refused as refused:
+                raise _failed(name, str(refused)) from None
+    return [b"IRONKV", b"THRESHOLDS", *words] if words else []
 
 
 def _failed(name: str, why: str) -> CommandError:

@@ -10,7 +10,7 @@ from functools import reduce
 
 from ironkv.commands.table import ALL_KEYS, ONE_KEY, Args, Route, command
 from ironkv.errors import CommandError
-from ironkv.keyspace import hyperloglog
+from ironkv.keyspace import hyperloglog, thresholds
 from ironkv.keyspace.hyperloglog import HyperLogLog
 from ironkv.keyspace.keyspace import Database
 from ironkv.resp.replies import OK, Reply
@@ -38,7 +38,7 @@ def _find(db: Database, key: bytes) -> bytes | None:
 def pfadd(db: Database, args: Args, now_ms: int) -> Reply:
     """PFADD key [element [element ...]]: 1 if the count may have changed by it, or the key is new."""
     old = _find(db, args[1])
-    log = HyperLogLog(old or hyperloglog.EMPTY, hyperloglog.SPARSE_MOST)
+    log = HyperLogLog(old or hyperloglog.EMPTY, thresholds.in_force.hyperloglog_bytes)
     updated = sum(map(log.add, args[2:])) or old is None
     if not updated:
         return 0
@@ -93,7 +93,7 @@ def pfmerge(db: Database, args: Args, now_ms: int) -> Reply:
     """PFMERGE destkey [sourcekey [sourcekey ...]]: what the destination saw counts, too."""
     values = _values(db, args)
     highest = _highest(values)
-    log = HyperLogLog(_find(db, args[1]) or hyperloglog.EMPTY, hyperloglog.SPARSE_MOST)
+    log = HyperLogLog(_find(db, args[1]) or hyperloglog.EMPTY, thresholds.in_force.hyperloglog_bytes)
     if any(value[4] == hyperloglog.DENSE for value in values):
         log.become_dense()
     for index, value in enumerate(highest):

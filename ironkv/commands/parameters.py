@@ -1,6 +1,7 @@
 """Redis's configuration parameters: which of them are settings here, and what is true of the others.
 
     Changeable   a setting that CONFIG SET changes; its bounds are the setting's own
+    Threshold    a size from which on values are held otherwise: the cluster's, changed through the log
     Fixed        what cannot be otherwise here: CONFIG SET takes the same value only, or none at all
 
 A setting without a counterpart in Redis shows under its own name, such as `raft.heartbeat_ms`.
@@ -14,8 +15,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from ironkv.commands.arguments import integer
+from ironkv.commands.encodings import SIZES, Size
 from ironkv.errors import NotInteger
-from ironkv.keyspace import hashes, hyperloglog, sets, stream_blocks, zsets
+from ironkv.keyspace.keyspace import Keyspace
 
 if TYPE_CHECKING:
     from ironkv.config import Settings
@@ -93,6 +95,28 @@ class Changeable(Parameter):
         low, high = (
             next(getattr(item, bound) for item in metadata if hasattr(item, bound)) for bound in ("ge", "le")
         )
+        if not low <= number <= high:
+            raise Refused(f"argument must be between {low} and {high} inclusive")
+        return number
+
+
+class Threshold(Parameter):
+    """A size from which on values are held otherwise: state, not a setting."""
+
+    def __init__(self, size: Size) -> None:
+        super().__init__(lambda settings: "")
+        self.size = size
+
+    def shown_in(self, keyspace: Keyspace) -> str:
+        return str(getattr(keyspace.thresholds, self.size.field))
+
+    def parse(self, text: str) -> int:
+        """The new value. Raises Refused."""
+        low, high = self.size.low, self.size.high
+        try:
+            number = _bytes(text) if self.size.in_bytes else integer(text.encode("utf-8", "surrogateescape"))
+        except NotInteger:
+            raise Refused("argument couldn't be parsed into an integer") from None
         if not low <= number <= high:
             raise Refused(f"argument must be between {low} and {high} inclusive")
         return number
@@ -194,6 +218,7 @@ def _setting(key: str) -> Callable[[Settings], str]:
 
 
 PARAMETERS: Final[dict[str, Parameter]] = {
+    **{name: Threshold(size) for name, size in SIZES.items()},
     "appendfsync": Fixed("always"),
     "appendonly": Fixed("yes"),
     "bind": Immutable(_setting("server.bind")),
@@ -202,11 +227,6 @@ PARAMETERS: Final[dict[str, Parameter]] = {
     "cluster-enabled": Immutable(lambda settings: "no"),
     "databases": Immutable(lambda settings: "16"),
     "dir": Immutable(_setting("node.data_dir")),
-    "hash-max-listpack-entries": Fixed(str(hashes.LISTPACK_MOST)),
-    "hash-max-listpack-value": Fixed(str(hashes.LISTPACK_LONGEST)),
-    "hll-sparse-max-bytes": Fixed(str(hyperloglog.SPARSE_MOST)),
-    "list-compress-depth": Fixed("0"),
-    "list-max-listpack-size": Fixed("-2"),
     "loglevel": LogLevel("log.level"),
     "maxclients": Changeable("limits.maxclients"),
     "maxmemory": Fixed("0", "0b"),
@@ -217,16 +237,9 @@ PARAMETERS: Final[dict[str, Parameter]] = {
     "replica-read-only": Fixed("yes"),
     "requirepass": Fixed(""),
     "save": Fixed(""),
-    "set-max-intset-entries": Fixed(str(sets.INTSET_MOST)),
-    "set-max-listpack-entries": Fixed(str(sets.LISTPACK_MOST)),
-    "set-max-listpack-value": Fixed(str(sets.LISTPACK_LONGEST)),
-    "stream-node-max-bytes": Fixed(str(stream_blocks.BLOCK_BYTES)),
-    "stream-node-max-entries": Fixed(str(stream_blocks.BLOCK_ENTRIES)),
     "tcp-keepalive": Changeable("server.tcp_keepalive"),
     "timeout": Changeable("server.timeout"),
     "unixsocket": Immutable(lambda settings: ""),
-    "zset-max-listpack-entries": Fixed(str(zsets.LISTPACK_MOST)),
-    "zset-max-listpack-value": Fixed(str(zsets.LISTPACK_LONGEST)),
     "cluster.enabled": Immutable(_setting("cluster.enabled")),
     "cluster.name": Immutable(_setting("cluster.name")),
     "cluster.port": Immutable(_setting("cluster.port")),

@@ -14,6 +14,7 @@ from ironkv.resp.replies import Reply
 
 if TYPE_CHECKING:
     from ironkv.commands.subscriptions import PubSub, Subscriptions
+    from ironkv.commands.table import Args
     from ironkv.config import Settings
 
 
@@ -74,6 +75,9 @@ class Session(Protocol):
 
     def unblock(self, reply: Reply) -> bool:
         """End its waiting with this reply; whether it waits in a way that can be ended."""
+
+    def propose(self, item: Args) -> Later:
+        """Have a write logged; its reply follows. Raises NotAvailable on a node that does not lead."""
 
     def begin(self) -> None:
         """Queue what comes, until EXEC or DISCARD."""

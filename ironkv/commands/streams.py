@@ -8,16 +8,20 @@ from ironkv.commands.arguments import integer
 from ironkv.commands.stream_ids import IdPattern, id_text, parse_id, parse_ids, parse_pattern, stream_at
 from ironkv.commands.table import ONE_KEY, Args, Route, command
 from ironkv.errors import CommandError, SyntaxFault
+from ironkv.keyspace import thresholds
 from ironkv.keyspace.keyspace import Database
-from ironkv.keyspace.stream_blocks import BLOCK_ENTRIES, HALF_MOST, ID_MOST, Cut, Id, id_of
+from ironkv.keyspace.stream_blocks import HALF_MOST, ID_MOST, Cut, Id, id_of
 from ironkv.keyspace.streams import Stream
 from ironkv.resp.replies import OK, Reply
 
 ENTRY_MOST: Final = 1 << 30
 """Bytes of an entry's fields and values together (STREAM_LISTPACK_MAX_SIZE)."""
 
-ROUGH_LIMIT: Final = 100 * BLOCK_ENTRIES
-"""Entries that a trim with `~` removes at most, if LIMIT does not say."""
+ROUGH_NODES: Final = 100
+"""Full nodes that a trim with `~` removes at most, if LIMIT does not say."""
+ROUGH_MOST: Final = 1_000_000
+ROUGH_UNBOUND: Final = 10_000
+"""Entries it removes where a node has no bound."""
 
 INCOMPATIBLE: Final = "ERR syntax error, MAXLEN and MINID options at the same time are not compatible"
 
@@ -46,7 +50,11 @@ class Trimming(NamedTuple):
             raise CommandError("ERR syntax error, LIMIT cannot be used without the special ~ option")
         if cut is None or not cut.roughly:
             return cut
-        return cut._replace(limit=ROUGH_LIMIT if limit is None else limit)
+        return cut._replace(limit=_rough_limit() if limit is None else limit)
+
+
+def _rough_limit() -> int:
+    return min(ROUGH_NODES * thresholds.in_force.stream_entries, ROUGH_MOST) or ROUGH_UNBOUND
 
 
 NO_OPTIONS: Final = Trimming(None, None, True, 2)

@@ -16,6 +16,7 @@ from ironkv.commands import (  # noqa: F401
     connection,
     counters,
     dumping,
+    encodings,
     expiration,
     geo,
     geo_search,

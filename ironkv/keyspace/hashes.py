@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Self
 
+from ironkv.keyspace import thresholds
 from ironkv.keyspace.indexed import any_place, distinct_places, index, take_out, walk
-
-LISTPACK_MOST: Final = 512
-"""Fields of a small hash (Redis's hash-max-listpack-entries)."""
-LISTPACK_LONGEST: Final = 64
-"""Bytes of a field or value in a small hash (hash-max-listpack-value)."""
 
 Pair = tuple[bytes, bytes]
 
@@ -126,10 +122,11 @@ class Hash:
         """Whether the field is new."""
         table = self._table
         if self._names is None:
-            if len(field) <= LISTPACK_LONGEST and len(value) <= LISTPACK_LONGEST:
+            limits = thresholds.in_force
+            if len(field) <= limits.hash_value and len(value) <= limits.hash_value:
                 is_new = field not in table
                 table[field] = value
-                if is_new and len(table) > LISTPACK_MOST:
+                if is_new and len(table) > limits.hash_entries:
                     self._index()
                 return is_new
             self._index()
@@ -145,8 +142,9 @@ class Hash:
 
     def expect(self, words: list[bytes]) -> None:
         """Decide before the first of many fields is set how they are held: as Redis does."""
+        limits = thresholds.in_force
         if self._names is None and (
-            len(words) > 2 * LISTPACK_MOST or max(map(len, words)) > LISTPACK_LONGEST
+            len(words) > 2 * limits.hash_entries or max(map(len, words)) > limits.hash_value
         ):
             self._index()
 

@@ -33,8 +33,6 @@ MAGIC: Final = b"HYLL"
 DENSE: Final = 0
 SPARSE: Final = 1
 HEADER: Final = 16
-SPARSE_MOST: Final = 3000
-"""Bytes that a sparse one may have (Redis's hll-sparse-max-bytes)."""
 
 _INDEX_BITS: Final = 14
 REGISTERS: Final = 1 << _INDEX_BITS

@@ -41,6 +41,7 @@ from typing import Any, Final
 from ironkv.errors import WrongType
 from ironkv.keyspace.expiry import Calendar
 from ironkv.keyspace.slots import SLOTS, slot_of
+from ironkv.keyspace.thresholds import DEFAULT
 from ironkv.keyspace.values import Value
 
 DATABASES: Final = 16
@@ -312,6 +313,7 @@ class Keyspace:
         "scripts",
         "stamp_ms",
         "swept_out",
+        "thresholds",
         "writing",
     )
 
@@ -335,6 +337,7 @@ class Keyspace:
         self._databases: list[Database | None] = [None] * DATABASES
         self.scripts: dict[bytes, bytes] = {}
         """SHA1 in hexadecimal -> a script's text, for EVALSHA, in the order they came."""
+        self.thresholds = DEFAULT
         self.writing = False
         """Whether an entry is being applied: a structure that is found now may be changed."""
         self.imager: Callable[[dict[bytes, Value]], None] | None = None
@@ -406,6 +409,7 @@ class Keyspace:
         self.stamp_ms = self.now_ms = other.stamp_ms
         self.entry = other.entry
         self.scripts = other.scripts
+        self.thresholds = other.thresholds
         for index in range(DATABASES):
             if self._databases[index] is None and other._databases[index] is None:
                 continue

@@ -8,7 +8,7 @@ Always true between two commands
         as a listpack
 
 What Redis 7.2 would report as the encoding follows from the list's history, so it is part of the state: a
-`listpack` of up to 8 KB (list-max-listpack-size -2) becomes a `quicklist`, which becomes a listpack again
+`listpack` of up to 8 KB (list-max-listpack-size) becomes a `quicklist`, which becomes a listpack again
 when removals have brought it down to half of that. (Redis also wants it to be in one node by then, which
 depends on where in the list it was cut; here the size alone decides.)
 """
@@ -19,20 +19,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import ClassVar, Final, Self
 
+from ironkv.keyspace import thresholds
 from ironkv.keyspace.positions import Positions
 from ironkv.keyspace.values import is_int64
 
 BLOCK: Final = 512
 """Elements of a block that was filled from an end."""
 
-LISTPACK_MOST: Final = 8192
-"""Bytes (list-max-listpack-size -2)."""
-LISTPACK_AGAIN: Final = LISTPACK_MOST // 2
 LISTPACK_FRAME: Final = 7
 """Bytes of a listpack without elements."""
-SIZED_MOST: Final = LISTPACK_MOST // 2
-"""Elements up to which a quicklist's size is followed. With half as many it may be a listpack again: an
-element takes two bytes or more."""
+SIZED_MOST: Final = 4096
+"""Elements up to which a quicklist's size is followed; of a longer one it is counted once it matters."""
 
 _INTEGER_SIZES: Final = ((0, 127, 1), (-4096, 4095, 2), (-(2**15), 2**15 - 1, 3),
                          (-(2**23), 2**23 - 1, 4), (-(2**31), 2**31 - 1, 5))  # fmt: skip
@@ -79,7 +76,8 @@ class List:
     @classmethod
     def of(cls, items: Sequence[bytes]) -> Self:
         """A new list of these elements, a listpack if they fit into one."""
-        fits = LISTPACK_FRAME + _total(items) <= LISTPACK_MOST
+        size, count = thresholds.in_force.list_bounds
+        fits = len(items) <= count and LISTPACK_FRAME + _total(items) <= size
         return cls.rebuilt(b"listpack" if fits else b"quicklist", items)
 
     def encoding(self) -> bytes:
@@ -221,11 +219,12 @@ class List:
             del block[BLOCK:]
             self._positions = None
 
-    def _make_room(self, items: Iterable[bytes]) -> None:
+    def _make_room(self, items: Sequence[bytes]) -> None:
         """Become a quicklist if a listpack might be too small (listTypeTryConversionAppend)."""
         if not self._is_quicklist:
             assert self._size is not None, "L4: the size of a listpack is known"
-            self._is_quicklist = self._size + sum(map(len, items)) > LISTPACK_MOST
+            size, count = thresholds.in_force.list_bounds
+            self._is_quicklist = self._size + sum(map(len, items)) > size or self._length + len(items) > count
 
     def _has_grown(self, block: int, items: Sequence[bytes]) -> None:
         """Count elements that were added, all to one block if no block was added."""
@@ -328,15 +327,21 @@ class List:
         self._follow_size()
 
     def _learn_size(self) -> None:
-        """Know the size again once the list is short enough."""
-        if self._size is None and (self._length <= SIZED_MOST // 2 or not self._is_quicklist):
+        """Know the size again, of a listpack."""
+        if self._size is None and not self._is_quicklist:
             self._size = LISTPACK_FRAME + _total(self)
 
     def _follow_size(self) -> None:
         """Be a listpack again once that is small enough."""
-        self._learn_size()
-        if self._is_quicklist and self._size is not None and self._size <= LISTPACK_AGAIN:
-            self._is_quicklist = False
+        if not self._is_quicklist:
+            return
+        most, count = thresholds.in_force.list_bounds_again
+        # An element takes two bytes or more.
+        if self._length > count or 2 * self._length > most:
+            return
+        if self._size is None:
+            self._size = LISTPACK_FRAME + _total(self)
+        self._is_quicklist = self._size > most
 
 
 def _remove_some(block: list[bytes], item: bytes, count: int, *, from_end: bool) -> None:

@@ -11,15 +11,12 @@ import random
 from collections.abc import Iterable, Iterator
 from typing import ClassVar, Final, Self
 
+from ironkv.keyspace import thresholds
 from ironkv.keyspace.indexed import any_place, distinct_places, index, take_out, walk
 from ironkv.keyspace.values import is_int64
 
-INTSET_MOST: Final = 512
-"""Members of a small set of integers (Redis's set-max-intset-entries)."""
-LISTPACK_MOST: Final = 128
-"""Members of another small set (set-max-listpack-entries)."""
-LISTPACK_LONGEST: Final = 64
-"""Bytes of a member of it (set-max-listpack-value)."""
+NUMBER_LONGEST: Final = 20
+"""Digits and sign of an integer of 64 bits."""
 
 INTSET: Final = b"intset"
 LISTPACK: Final = b"listpack"
@@ -54,9 +51,10 @@ class Set:
     @classmethod
     def expecting(cls, first: bytes, count: int) -> Self:
         """A set that is about to be given `count` members: how it is held is decided as Redis does."""
-        if count <= INTSET_MOST and is_int64(first):
+        limits = thresholds.in_force
+        if count <= limits.set_integers and is_int64(first):
             return cls(INTSET)
-        return cls(LISTPACK if count <= LISTPACK_MOST else HASHTABLE)
+        return cls(LISTPACK if count <= limits.set_entries else HASHTABLE)
 
     def encoding(self) -> bytes:
         return self._encoding
@@ -130,7 +128,7 @@ class Set:
         if names is not None:
             places[member] = len(names)
             names.append(member)
-        elif len(places) > INTSET_MOST:
+        elif self._encoding == INTSET and len(places) > thresholds.in_force.set_integers:
             self._index()
         return True
 
@@ -141,12 +139,19 @@ class Set:
                 return
             self._places = dict.fromkeys(self.members(), 0)
             self._encoding = LISTPACK
-        if len(self._places) >= LISTPACK_MOST or len(member) > LISTPACK_LONGEST:
+        limits = thresholds.in_force
+        longest = (
+            max(len(member), *map(len, self._places)) if limits.set_value < NUMBER_LONGEST else len(member)
+        )
+        if len(self._places) >= limits.set_entries or longest > limits.set_value:
             self._index()
 
     def expect(self, count: int) -> None:
         """Decide before the first of many members is added how they are held: as Redis does."""
-        if self._names is None and count > (INTSET_MOST if self._encoding == INTSET else LISTPACK_MOST):
+        limits = thresholds.in_force
+        if self._names is None and count > (
+            limits.set_integers if self._encoding == INTSET else limits.set_entries
+        ):
             self._index()
 
     def remove(self, member: bytes) -> bool:
@@ -157,7 +162,7 @@ class Set:
 
     def become_intset(self) -> None:
         """Be held as integers if that is what all members are, and few enough."""
-        if len(self._places) <= INTSET_MOST and all(map(is_int64, self._places)):
+        if len(self._places) <= thresholds.in_force.set_integers and all(map(is_int64, self._places)):
             self._places = dict.fromkeys(self, 0)
             self._encoding, self._names = INTSET, None
 

@@ -21,7 +21,9 @@ from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 from msgpack import packb, unpackb
 
+from ironkv.keyspace import thresholds
 from ironkv.keyspace.lists import entry_size
+from ironkv.keyspace.thresholds import NO_BOUND
 
 Id: TypeAlias = int
 Entry: TypeAlias = tuple[Id, list[bytes]]
@@ -30,11 +32,8 @@ Entry: TypeAlias = tuple[Id, list[bytes]]
 HALF_MOST: Final = 2**64 - 1
 ID_MOST: Final = 2**128 - 1
 
-BLOCK_ENTRIES: Final = 100
-"""Redis's stream-node-max-entries; deleted ones count."""
-BLOCK_BYTES: Final = 4096
-"""stream-node-max-bytes."""
-
+NODE_BYTES: Final = 1 << 30
+"""A node's bytes without a bound (STREAM_LISTPACK_MAX_SIZE)."""
 _FRAME: Final = 7
 """Bytes of a listpack without elements."""
 _SMALL: Final = 2
@@ -133,7 +132,9 @@ class Block:
 
     def has_room(self, words: list[bytes]) -> bool:
         """Whether Redis would put these fields and values into the same node."""
-        return self.taken < BLOCK_ENTRIES and self.size + sum(map(len, words)) < BLOCK_BYTES
+        limits = thresholds.in_force
+        entries, size = limits.stream_entries or NO_BOUND, limits.stream_bytes or NODE_BYTES
+        return self.taken < entries and self.size + sum(map(len, words)) < min(size, NODE_BYTES)
 
     def add(self, id_: Id, words: list[bytes]) -> None:
         """Add an entry behind the last: field, value, field, value …"""

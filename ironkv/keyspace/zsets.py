@@ -10,7 +10,7 @@ Always true between two commands
     Z3  `_positions` is None or agrees with the sizes of the blocks
     Z4  no score is NaN
 The order of the names is part of the state (N2), and so is whether the set is a `listpack` or a
-`skiplist`: with its 129th member, or one of more than 64 bytes, it becomes the latter for ever.
+`skiplist`: with a member too many or too long (`thresholds`) it becomes the latter for ever.
 """
 
 from __future__ import annotations
@@ -22,15 +22,11 @@ from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
 from typing import Any, ClassVar, Final, NamedTuple, Self
 
+from ironkv.keyspace import thresholds
 from ironkv.keyspace.indexed import any_place, distinct_places, index, take_out, walk
 from ironkv.keyspace.positions import Positions
 
 BLOCK: Final = 512
-
-LISTPACK_MOST: Final = 128
-"""Members of a small sorted set (Redis's zset-max-listpack-entries)."""
-LISTPACK_LONGEST: Final = 64
-"""Bytes of a member of it (zset-max-listpack-value)."""
 
 Scored = tuple[bytes, float]
 """A member and its score."""
@@ -107,7 +103,8 @@ class SortedSet:
     def of(cls, scored: Iterable[Scored]) -> Self:
         """A new sorted set of members that are all different."""
         pairs = list(scored)
-        if len(pairs) > LISTPACK_MOST or any(len(member) > LISTPACK_LONGEST for member, _ in pairs):
+        limits = thresholds.in_force
+        if len(pairs) > limits.zset_entries or any(len(member) > limits.zset_value for member, _ in pairs):
             return cls.rebuilt(b"skiplist", pairs)
         return cls.rebuilt(b"listpack", [(member, score + 0.0) for member, score in pairs])
 
@@ -259,7 +256,8 @@ class SortedSet:
         """Give the member this score; it may be new."""
         place = self._places.get(member)
         if place is None:
-            if len(self._names) >= LISTPACK_MOST or len(member) > LISTPACK_LONGEST:
+            limits = thresholds.in_force
+            if len(self._names) >= limits.zset_entries or len(member) > limits.zset_value:
                 self._is_skiplist = True
             score = self._kept(score)
             self._places[member] = len(self._names)
@@ -276,7 +274,7 @@ class SortedSet:
 
     def expect(self, count: int) -> None:
         """Decide before the first of many members is added how they are held: as Redis 7.2 does."""
-        if count > LISTPACK_MOST:
+        if count > thresholds.in_force.zset_entries:
             self._is_skiplist = True
 
     def _kept(self, score: float) -> float:

@@ -10,16 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import isnan
 from typing import Final, NoReturn, TypeVar
 
-from ironkv.keyspace.hashes import LISTPACK_LONGEST as HASH_LONGEST
-from ironkv.keyspace.hashes import LISTPACK_MOST as HASH_MOST
+from ironkv.keyspace import thresholds
 from ironkv.keyspace.hashes import Hash
 from ironkv.keyspace.lists import LISTPACK_FRAME, List, entry_size
-from ironkv.keyspace.lists import LISTPACK_MOST as LIST_MOST
-from ironkv.keyspace.sets import HASHTABLE, INTSET, INTSET_MOST, LISTPACK, Set
-from ironkv.keyspace.sets import LISTPACK_MOST as SET_MOST
+from ironkv.keyspace.sets import HASHTABLE, INTSET, LISTPACK, Set
 from ironkv.keyspace.streams import Stream
 from ironkv.keyspace.values import Value
-from ironkv.keyspace.zsets import LISTPACK_MOST as ZSET_MOST
 from ironkv.keyspace.zsets import Scored, SortedSet
 from ironkv.rdb import intset, listpack, streams, ziplist
 from ironkv.rdb.basics import DOUBLE, length, string
@@ -42,6 +38,8 @@ _PLAIN, _PACKED = 1, 2
 """Nodes of a quicklist: one large element, or a listpack."""
 
 _MODULE_LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+NODE_BYTES: Final = 8192
+"""Of a list, as it is written."""
 _WHOLE_MOST: Final = float(2**62)
 """Scores up to this that are whole numbers stand as integers in a listpack."""
 
@@ -74,8 +72,8 @@ def _nodes(items: Iterable[bytes]) -> Iterator[bytes]:
     size = LISTPACK_FRAME
     for item in items:
         element = listpack.element(item)
-        is_large = len(item) > LIST_MOST
-        if elements and (is_large or size + len(element) > LIST_MOST):
+        is_large = len(item) > NODE_BYTES
+        if elements and (is_large or size + len(element) > NODE_BYTES):
             yield _packed_node(elements)
             elements, size = [], LISTPACK_FRAME
         if is_large:
@@ -160,7 +158,8 @@ def _list_of_ziplist(source: Source) -> List:
 
 def _list(items: Sequence[bytes], nodes: int = 1) -> List:
     """A list, from that many nodes of a quicklist."""
-    is_small = nodes == 1 and LISTPACK_FRAME + sum(map(entry_size, items)) <= LIST_MOST
+    size, count = thresholds.in_force.list_bounds
+    is_small = nodes == 1 and len(items) <= count and LISTPACK_FRAME + sum(map(entry_size, items)) <= size
     return List.rebuilt(b"listpack" if is_small else b"quicklist", items)
 
 
@@ -196,7 +195,7 @@ def _set_of(source: Source) -> Set:
     count = source.count()
     members = [source.string() for _ in range(count)]
     _all_different(members)
-    if count > INTSET_MOST:
+    if count > thresholds.in_force.set_integers:
         return Set.rebuilt(HASHTABLE, members)
     new = Set(INTSET)
     for member in members:
@@ -206,13 +205,13 @@ def _set_of(source: Source) -> Set:
 
 def _set_of_intset(source: Source) -> Set:
     members = intset.read(source.string())
-    return Set.rebuilt(INTSET if len(members) <= INTSET_MOST else HASHTABLE, members)
+    return Set.rebuilt(INTSET if len(members) <= thresholds.in_force.set_integers else HASHTABLE, members)
 
 
 def _set_of_listpack(source: Source) -> Set:
     members = _some(listpack.read(source.string()))
     _all_different(members)
-    return Set.rebuilt(LISTPACK if len(members) <= SET_MOST else HASHTABLE, members)
+    return Set.rebuilt(LISTPACK if len(members) <= thresholds.in_force.set_entries else HASHTABLE, members)
 
 
 def _hash_of(source: Source) -> Hash:
@@ -237,7 +236,8 @@ def _hash(words: list[bytes], longest: int = 0) -> Hash:
     """A hash of field, value, field, value …; `longest`: its longest word, where that decides."""
     _in_pairs(words)
     _all_different(words[::2])
-    is_small = len(words) <= 2 * HASH_MOST and longest <= HASH_LONGEST
+    limits = thresholds.in_force
+    is_small = len(words) <= 2 * limits.hash_entries and longest <= limits.hash_value
     return Hash.from_pieces(b"listpack" if is_small else b"hashtable", words)
 
 
@@ -270,7 +270,7 @@ def _zset_of_words(words: list[bytes]) -> SortedSet:
     except ValueError as error:
         raise Corrupt(f"no score: {error}") from None
     _are_scored(scored)
-    if len(scored) > ZSET_MOST:
+    if len(scored) > thresholds.in_force.zset_entries:
         return SortedSet.rebuilt(b"skiplist", scored)
     return SortedSet.rebuilt(b"listpack", sorted(scored, key=lambda pair: (pair[1], pair[0])))
 

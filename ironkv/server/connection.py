@@ -21,10 +21,11 @@ from ironkv.errors import ReplyError
 from ironkv.resp import replies
 from ironkv.resp.parser import Parser, Request
 from ironkv.resp.replies import Reply
+from ironkv.server.deferred import Deferred
 from ironkv.server.transactions import Queue
 
 if TYPE_CHECKING:
-    from ironkv.commands.table import Command
+    from ironkv.commands.table import Args, Command
     from ironkv.node.proposals import Batch
     from ironkv.server.dispatch import Dispatch
     from ironkv.server.watching import Watch
@@ -332,6 +333,16 @@ class Connection(asyncio.Protocol):
             return False
         self.later.interrupt(reply)
         return True
+
+    def propose(self, item: Args) -> Later:
+        dispatch = self.dispatch
+        if not dispatch.server.leading:
+            raise dispatch.server.not_leader()
+        owner = Deferred(self)
+        if not dispatch.proposals.waiting:
+            dispatch.server.wake()
+        dispatch.proposals.write(owner, [item], self.db_index)
+        return owner.later
 
     def begin(self) -> None:
         self.transaction = Queue()

@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 READ: Final = Route.READ
 WRITE: Final = Route.WRITE
-IN_ORDER: Final = SUBSCRIBING | {"HELLO", "RESET", "QUIT", "CLIENT|REPLY", "WAIT", "WATCH"}
+IN_ORDER: Final = SUBSCRIBING | {"HELLO", "RESET", "QUIT", "CLIENT|REPLY", "CONFIG|SET", "WAIT", "WATCH"}
 """They change how earlier replies would look, or look at them: they wait until those are given."""
 PUBLISHING: Final = frozenset({"PUBLISH", "SPUBLISH"})
 """Whoever hears of them may look at what was written before: they are done when that is."""

@@ -145,7 +145,12 @@ class FakeSession:
         self.killed = False
         self.subscriptions: Subscriptions | None = None
         self.pushed: list[bytes] = []
+        self.proposed: list[list[bytes]] = []
         self.node.sessions[self.id] = self
+
+    def propose(self, item: list[bytes]) -> Later:
+        self.proposed.append(item)
+        return Later()
 
     def select(self, index: int) -> None:
         self.db_index = index

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ironkv.keyspace import lists
+from ironkv.keyspace import lists, thresholds
 from ironkv.keyspace.lists import List
+from ironkv.keyspace.thresholds import Thresholds
 from tests.commands.compare import agree, answer, written_out
 from tests.commands.local import Local
 from tests.commands.oracle import Oracle
@@ -78,8 +79,7 @@ changes = st.one_of(
 def test_a_list_is_as_a_python_list(steps: list[Any], block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lists, "BLOCK", block)
-        patch.setattr(lists, "LISTPACK_MOST", 400)
-        patch.setattr(lists, "LISTPACK_AGAIN", 200)
+        patch.setattr(thresholds, "in_force", Thresholds(list_size=-1))
         patch.setattr(lists, "SIZED_MOST", 200)
         value, model = List(), list[bytes]()
         for step in steps:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from ironkv.commands.configuration import config_set
+from ironkv.commands.later import Later
 from ironkv.commands.parameters import PARAMETERS, OutputLimit
 from ironkv.config import Settings
+from ironkv.keyspace.thresholds import Thresholds
 from ironkv.refusals import keys
 from tests.commands.fakes import FakeSession
 from tests.commands.oracle import Oracle
@@ -57,15 +60,45 @@ def test_the_defaults_are_those_of_redis(oracle: Oracle) -> None:
     assert named - new_in_7_2 <= set(theirs), "no name that Redis does not know"
 
 
-def test_how_values_are_held_is_shown_and_cannot_be_set() -> None:
+def test_how_values_are_held_is_changed_through_the_log() -> None:
     session = FakeSession()
     assert get(session, "hash-max-ziplist-entries") == {"hash-max-ziplist-entries": "512"}
     assert get(session, "set-max-listpack-*") == {
         "set-max-listpack-entries": "128",
         "set-max-listpack-value": "64",
     }
-    assert session.do("CONFIG SET zset-max-ziplist-value 64") == b"OK"
-    assert "immutable" in str(session.do("CONFIG SET hash-max-listpack-entries 0"))
+    session.node.keyspace.thresholds = Thresholds(zset_value=9)
+    assert get(session, "zset-max-ziplist-value") == {"zset-max-ziplist-value": "9"}
+    args = [
+        b"CONFIG",
+        b"SET",
+        b"zset-max-ziplist-value",
+        b"1kb",
+        b"timeout",
+        b"7",
+        b"list-max-listpack-size",
+        b"-5",
+    ]
+    assert type(config_set(session, args)) is Later
+    sizes = [b"zset-max-listpack-value", b"1024", b"list-max-listpack-size", b"-5"]
+    assert session.proposed == [[b"IRONKV", b"THRESHOLDS", *sizes]]
+    assert get(session, "timeout") == {"timeout": "7"}
+    session.in_exec = True
+    assert "in a transaction" in str(session.do("CONFIG SET hash-max-listpack-entries 0"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hash-max-listpack-entries -1", "hash-max-listpack-entries x", "list-compress-depth -1",
+        "list-max-listpack-size 2147483648", "hll-sparse-max-bytes x", "stream-node-max-entries -1",
+    ],
+)  # fmt: skip
+def test_sizes_are_refused_as_in_redis(oracle: Oracle, line: str) -> None:
+    session = FakeSession()
+    args = [b"CONFIG", b"SET", *line.encode().split()]
+    assert session.ask(args) == oracle.ask(args)
+    assert not session.proposed
 
 
 def test_every_setting_can_be_seen() -> None:

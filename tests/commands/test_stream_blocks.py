@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ironkv import images
-from ironkv.commands import streams
-from ironkv.keyspace import stream_blocks
+from ironkv.keyspace import thresholds
 from ironkv.keyspace.keyspace import Keyspace
 from ironkv.keyspace.radix import node_count
 from ironkv.keyspace.slots import slot_of
 from ironkv.keyspace.stream_blocks import HALF_MOST, ID_MOST, Block, Cut, Entries, Id, id_of
 from ironkv.keyspace.streams import Stream
+from ironkv.keyspace.thresholds import Thresholds
 from tests.commands.local import Local
 from tests.commands.oracle import Oracle
 from tests.commands.wire import meaning
@@ -66,8 +66,7 @@ def check_invariants(entries: Entries) -> None:
 @given(st.lists(changes, max_size=60), st.sampled_from([2, 4, 100]), st.sampled_from([90, 4096]))
 def test_entries_are_as_a_dict(steps: list[Any], most: int, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream_blocks, "BLOCK_ENTRIES", most)
-        patch.setattr(stream_blocks, "BLOCK_BYTES", size)
+        patch.setattr(thresholds, "in_force", Thresholds(stream_entries=most, stream_bytes=size))
         entries, model, top = Entries(), Model(), 0
         for step in steps:
             top = _do(entries, model, top, *step)
@@ -139,7 +138,7 @@ def test_nodes_are_counted_as_redis_counts_them(oracle: Oracle, seed: int) -> No
     oracle.ask([b"CONFIG", b"SET", b"stream-node-max-entries", b"1"])
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(stream_blocks, "BLOCK_ENTRIES", 1)
+            patch.setattr(thresholds, "in_force", Thresholds(stream_entries=1))
             id_, ids = 0, []
             for _ in range(150):
                 id_ += 1 << chance.randrange(20 + 30 * seed)
@@ -282,8 +281,7 @@ def test_an_entry_takes_about_a_hundred_bytes() -> None:
 
 
 def test_a_rough_trim_removes_no_more_than_it_may(oracle: Oracle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_blocks, "BLOCK_ENTRIES", 2)
-    monkeypatch.setattr(streams, "ROUGH_LIMIT", 200)
+    monkeypatch.setattr(thresholds, "in_force", Thresholds(stream_entries=2))
     local = Local()
     oracle.ask([b"FLUSHALL"])
     oracle.ask([b"CONFIG", b"SET", b"stream-node-max-entries", b"2"])

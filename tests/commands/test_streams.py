@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from ironkv.commands import streams as commands
 from ironkv.commands.table import find
 from ironkv.errors import CommandError
-from ironkv.keyspace import stream_blocks
+from ironkv.keyspace import thresholds
 from ironkv.keyspace.keyspace import Database
 from ironkv.keyspace.streams import Stream
+from ironkv.keyspace.thresholds import Thresholds
 from tests.commands.compare import agree, answer, written_out
 from tests.commands.local import Local
 from tests.commands.oracle import Oracle
@@ -77,9 +78,7 @@ def test_every_reply_is_as_from_redis(
         oracle.ask(args, proto)
     _configure(oracle, entries, size)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream_blocks, "BLOCK_ENTRIES", entries)
-        patch.setattr(stream_blocks, "BLOCK_BYTES", size)
-        patch.setattr(commands, "ROUGH_LIMIT", 100 * entries)
+        patch.setattr(thresholds, "in_force", Thresholds(stream_entries=entries, stream_bytes=size))
         try:
             for place, words in enumerate([*PRELUDE[:prelude], *sequence, *_looks()]):
                 args = written_out(words, place)

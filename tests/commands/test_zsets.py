@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ironkv.keyspace import zsets
+from ironkv.keyspace import thresholds, zsets
+from ironkv.keyspace.thresholds import Thresholds
 from ironkv.keyspace.zsets import LexBound, SortedSet
 from tests.commands.compare import agree, answer, written_out
 from tests.commands.local import Local
@@ -45,7 +46,7 @@ def test_sequences_on_short_blocks(
         oracle.ask(args, proto)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zsets, "BLOCK", block)
-        patch.setattr(zsets, "LISTPACK_MOST", listpack_most)
+        patch.setattr(thresholds, "in_force", Thresholds(zset_entries=listpack_most))
         # 7.0 counts only what is really added; with a limit of 3 the two would differ all the time.
         patch.setattr(SortedSet, "expect", lambda zset, count: None)
         try:
@@ -97,7 +98,7 @@ def check_invariants(zset: SortedSet) -> None:
 def test_a_sorted_set_is_as_a_sorted_list(steps: list[Any], block: int, listpack_most: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zsets, "BLOCK", block)
-        patch.setattr(zsets, "LISTPACK_MOST", listpack_most)
+        patch.setattr(thresholds, "in_force", Thresholds(zset_entries=listpack_most))
         zset, model = SortedSet(), dict[bytes, float]()
         for step in steps:
             _do(zset, model, *step)
