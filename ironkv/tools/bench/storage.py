@@ -9,12 +9,14 @@ import os
 import random
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Self
 
 from ironkv.tools.bench.partners import redis
 from ironkv.tools.bench.targets import Target
@@ -25,6 +27,7 @@ from ironkv.tools.nodes import Node
 VALUE_BYTES = 64
 CHUNK = 1_000
 LOAD_S = 4.0
+SNAPSHOTS = 3
 LOAD_MOST = 20_000_000
 """Requests of a load that nobody ends."""
 
@@ -77,18 +80,33 @@ QUIET: Sections = {"snapshot": {"journal_bytes": "1024gb", "entries": 1 << 40, "
 
 
 def _snapshots(node: Node, keys: int, found: Storage, say: Callable[[str], None]) -> None:
-    say("the first snapshot, under writes")
-    with _load(node.port, keys):
+    say("snapshots under writes")
+    ratios: list[float] = []
+    took: list[float] = []
+    pings = Pings(node.port)
+    slowest: dict[bool, list[float]] = {True: [], False: []}
+    with _load(node.port, keys), pings:
         time.sleep(1.0)
         before = _rate(node, LOAD_S)
-        started = time.monotonic()
-        while_it = _rate(node, until=_saving(node))
-        took = time.monotonic() - started
-        after = _rate(node, LOAD_S)
-    facts = _facts(node)
-    found.add(STALL, float(facts["ironkv_snapshot_longest_slice_ms"]))
-    found.add(THROUGHPUT, while_it / median((before, after)))
-    found.tell("the first snapshot, under writes", f"{took:.1f} s, {_written(node)}")
+        slowest[False].append(pings.slowest_ms())
+        for _ in range(SNAPSHOTS):
+            started = time.monotonic()
+            while_it = _rate(node, until=_saving(node))
+            took.append(time.monotonic() - started)
+            slowest[True].append(pings.slowest_ms())
+            after = _rate(node, LOAD_S)
+            slowest[False].append(pings.slowest_ms())
+            ratios.append(while_it / median((before, after)))
+            before = after
+    found.add(STALL, float(_facts(node)["ironkv_snapshot_longest_slice_ms"]))
+    found.add(THROUGHPUT, median(ratios))
+    each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    found.tell("writes while a snapshot of all slots is taken", each)
+    found.tell(
+        "slowest PING beside these writes, with a snapshot and without",
+        f"{median(slowest[True]):.0f} ms, {median(slowest[False]):.0f} ms",
+    )
+    found.tell("such a snapshot, under writes", f"{median(took):.1f} s, {_written(node)}")
     _save(node)
     few = [f"{{tag{n % 160}}}key{n}" for n in range(keys // 100)]
     _set(node.port, few)
@@ -195,6 +213,36 @@ def _overwrite(parent: Path, overwrites: int, found: Storage, say: Callable[[str
 
 
 # -- loads
+
+
+class Pings:
+    """A client that asks PING again and again beside a load: what it waits is what the loop is held up."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._slowest = 0.0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def slowest_ms(self) -> float:
+        """The slowest since this was last asked."""
+        slowest, self._slowest = self._slowest, 0.0
+        return slowest * 1000
+
+    def _run(self) -> None:
+        with Client("127.0.0.1", self._port, timeout=120) as client:
+            while not self._over.wait(0.002):
+                began = time.monotonic()
+                client.call("PING")
+                self._slowest = max(self._slowest, time.monotonic() - began)
 
 
 @contextmanager
