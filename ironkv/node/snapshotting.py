@@ -15,7 +15,8 @@ from typing import Any, Final, Protocol
 from ironkv import images
 from ironkv.imaging import Imaging
 from ironkv.machine import Machine
-from ironkv.storage.snapshots import CHUNK_BYTES, EXTRAS, Chunk, Group, Manifest, Snapshots
+from ironkv.storage.chunks import Cutter, Digests, extras
+from ironkv.storage.snapshots import Chunk, Group, Manifest, Snapshots
 from ironkv.storage.worker import Done
 
 log = logging.getLogger(__name__)
@@ -54,16 +55,13 @@ class _Job:
         self.imaging = imaging
         self.index, self.term, self.started = index, term, started
         self.walk: Iterator[tuple[Group, list[Any] | None]] | None = imaging.walk()
+        self.cutter = Cutter()
         self.chunks: list[Chunk] = []
         """Whole chunks not handed to the disk yet."""
-        self.content: list[Any] = []
-        """The chunk that is being filled."""
-        self.content_bytes = self.chunks_bytes = 0
-        self.number = 0
+        self.chunks_bytes = 0
         self.queued = 0
         """Image bytes the disk has still to take."""
-        self.digesting = images.GroupDigest()
-        self.digests: dict[Group, bytes] = {}
+        self.digests = Digests()
         self.bytes_written = 0
         self.finishing = False
 
@@ -132,34 +130,27 @@ class Snapshotting:
     # -- on the loop
 
     def _walk(self, job: _Job, walk: Iterator[tuple[Group, list[Any] | None]], until: float) -> None:
-        for group, image in walk:
-            if image is None:
-                self._cut(job, group, last=True)
-            else:
-                job.content += image
-                job.content_bytes += len(image[1])
-                if job.content_bytes >= CHUNK_BYTES:
-                    self._cut(job, group, last=False)
-            if job.chunks_bytes >= ORDER_BYTES:
-                self._order(job)
+        take, chunks = job.cutter.take, job.chunks
+        for group, piece in walk:
+            if piece is not None:
+                job.chunks_bytes += len(piece[1])
+            if (chunk := take(group, piece)) is not None:
+                chunks.append(chunk)
+                if job.chunks_bytes >= ORDER_BYTES:
+                    chunks = self._order(job)
             if self._world.steady_ms() >= until:
                 return
         job.walk = None
-        job.chunks.append(Chunk(EXTRAS, 0, [0, job.imaging.extras], last=True))
+        job.chunks.append(extras(job.imaging.extras))
         self._order(job)
 
-    def _cut(self, job: _Job, group: Group, *, last: bool) -> None:
-        job.chunks.append(Chunk(group, job.number, job.content, last))
-        job.chunks_bytes += job.content_bytes
-        job.number = 0 if last else job.number + 1
-        job.content, job.content_bytes = [], 0
-
-    def _order(self, job: _Job) -> None:
-        """Hand what has been cut to the disk."""
+    def _order(self, job: _Job) -> list[Chunk]:
+        """Hand what has been cut to the disk; the list for what is cut next."""
         chunks, size = job.chunks, job.chunks_bytes
         job.chunks, job.chunks_bytes = [], 0
         job.queued += size
         self._world.in_thread(lambda: self._write(job, chunks), lambda error: self._written(job, size, error))
+        return job.chunks
 
     def _written(self, job: _Job, size: int, error: BaseException | None) -> None:
         job.queued -= size
@@ -206,16 +197,12 @@ class Snapshotting:
 
     def _write(self, job: _Job, chunks: list[Chunk]) -> None:
         for chunk in chunks:
-            if chunk.group != EXTRAS:
-                job.digesting.add(chunk.content)
-                if chunk.last:
-                    job.digests[chunk.group] = job.digesting.value()
-                    job.digesting = images.GroupDigest()
+            job.digests.add(chunk)
         job.bytes_written += self._snapshots.put(job.index, chunks)
 
     def _finish(self, job: _Job, manifest: Manifest) -> None:
         snapshots = self._snapshots
-        changed = {**snapshots.digests, **job.digests}
+        changed = {**snapshots.digests, **job.digests.by_group}
         digests = {group: digest for group, digest in changed.items() if digest}
         digest = images.digest_of_state(digests, job.imaging.extras, manifest.stamp_ms)
         snapshots.finish(replace(manifest, digest=digest))

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NEVER: Final = 1 << 63
 BUSY_COMMANDS: Final = 20
 """Commands between two slices from which on clients are taken to keep the loop busy …"""
 BUSY_MS: Final = 200.0
@@ -122,7 +121,7 @@ class Storage:
         self._again = False
         self._commands = 0
         self._busy_until = 0.0
-        self._saved_ms = self._failed_ms = 0.0
+        self._saved_ms = 0.0
         self._saved_changes = self._begun_changes = 0
         """`Keyspace.changes` when the newest snapshot was begun, and one that is under way."""
 

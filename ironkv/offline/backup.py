@@ -6,14 +6,18 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, Final
 
 from ironkv.errors import Fault
+from ironkv.images import GROUPS
+from ironkv.keyspace.keyspace import Keyspace
 from ironkv.offline import console
 from ironkv.offline.backup_file import Header, Reader, Writer, now_ms
 from ironkv.offline.console import as_json, out, size
-from ironkv.storage.snapshots import Manifest
+from ironkv.storage.directory import replacing
+from ironkv.storage.snapshots import Group, Manifest, Record, Snapshots, check_whole, loading
 from ironkv.storage.stopped import Progress
 from ironkv.tools.client import Client, ErrorReply
 
@@ -47,19 +51,20 @@ def _make(options: argparse.Namespace) -> int:
     with console.progress(options.json) as tell:
         try:
             with Client(options.host, options.port, timeout=PATIENCE_S) as client:
-                manifest, written = fetch(client, options.file, tell)
+                manifest = fetch(client, options.file, tell)
         except ErrorReply as error:
             raise Fault(f"{options.host}:{options.port} says: {error}") from error
-    _say(options, manifest, written, f"backed up in {time.monotonic() - began:.1f} s")
+    _say(options, manifest, f"backed up in {time.monotonic() - began:.1f} s")
     return 0
 
 
-def fetch(client: Client, path: Path, tell: Progress) -> tuple[Manifest, int]:
-    """Have a snapshot taken and write it to a file; (what it is, bytes)."""
+def fetch(client: Client, path: Path, tell: Progress) -> Manifest:
+    """Have a snapshot taken and write it to a file."""
     packed, cluster, version = _begin(client)
     manifest = Manifest.unpacked(packed)
     header = Header(manifest, cluster.decode(), version.decode(), now_ms())
-    with Writer(path, header) as writer:
+    with replacing(path) as out:
+        writer = Writer(out, header)
         after = b""
         while True:
             flat: Any = client.call("IRONKV", "RECORDS", manifest.index, after)
@@ -69,7 +74,7 @@ def fetch(client: Client, path: Path, tell: Progress) -> tuple[Manifest, int]:
             after = flat[-2]
             tell("reading the snapshot", min(0.99, after[0] / 255 + int.from_bytes(after[1:3], "big") / 2048))
         writer.finish()
-        return manifest, writer.bytes
+    return manifest
 
 
 def _begin(client: Client) -> Any:
@@ -84,13 +89,25 @@ def _begin(client: Client) -> Any:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    with Reader(console.must_exist(options.file)) as reader:
-        count = sum(len(batch) for batch in reader.records())
-        _say(options, reader.header.manifest, options.file.stat().st_size, f"whole, {count:,} records")
+    with Reader(console.must_exist(options.file)) as reader, console.progress(options.json) as tell:
+        manifest, keyspace = reader.header.manifest, Keyspace()
+        images = groupby(chain.from_iterable(reader.records()), lambda record: Snapshots.group_of(record[0]))
+        held = (_whole(options.file, group, list(records)) for group, records in images)
+        for done, _ in enumerate(loading(options.file, manifest, held, keyspace, {})):
+            tell("verifying", min(0.99, done / (GROUPS * max(len(keyspace.used()), 1))))
+    if (keys := sum(map(len, keyspace.used()))) != manifest.keys:
+        raise Fault(f"{options.file} holds {keys} keys, but was made with {manifest.keys}")
+    _say(options, manifest, "whole")
     return 0
 
 
-def _say(options: argparse.Namespace, manifest: Manifest, written: int, what: str) -> None:
+def _whole(path: Path, group: Group, records: list[Record]) -> list[Record]:
+    check_whole(path, group, records)
+    return records
+
+
+def _say(options: argparse.Namespace, manifest: Manifest, what: str) -> None:
+    written = options.file.stat().st_size
     if options.json:
         as_json(
             {

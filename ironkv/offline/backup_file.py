@@ -9,21 +9,18 @@ bodies  = msgpack {manifest, cluster, version, made_ms}            the first
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from struct import Struct
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, BinaryIO, Final, Self
 from zlib import crc32
 
 import msgpack
 
 from ironkv.errors import Fault
-from ironkv.storage.directory import sync_directory
 from ironkv.storage.snapshots import Manifest, Record
 
 MAGIC: Final = b"IRONKV BACKUP 1\n"
@@ -41,13 +38,12 @@ class Header:
 
 
 class Writer:
-    """Writes `path.part`; it becomes `path` only when `finish` has made it whole and durable."""
+    """Writes to a stream; the file is whole once `finish` was called."""
 
-    def __init__(self, path: Path, header: Header) -> None:
-        self._path, self._part = path, path.with_name(path.name + ".part")
-        self._out = self._part.open("wb")
+    def __init__(self, out: BinaryIO, header: Header) -> None:
+        self._out = out
         self._out.write(MAGIC)
-        self._sum, self.records, self.bytes = sha256(), 0, 0
+        self._sum, self.records = sha256(), 0
         self._frame(
             {
                 "manifest": header.manifest.packed(),
@@ -57,21 +53,10 @@ class Writer:
             }
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._out.close()
-        if kind is not None:
-            self._part.unlink(missing_ok=True)
-
     def _frame(self, content: object) -> None:
         body: bytes = msgpack.packb(content)
         self._sum.update(body)
         self._out.write(_HEAD.pack(len(body), crc32(body)) + body)
-        self.bytes += len(body)
 
     def add(self, flat: list[bytes]) -> None:
         """key, record, key, record …"""
@@ -80,11 +65,6 @@ class Writer:
 
     def finish(self) -> None:
         self._frame({"records": self.records, "sha256": self._sum.digest()})
-        self._out.flush()
-        os.fsync(self._out.fileno())
-        self._out.close()
-        self._part.rename(self._path)
-        sync_directory(self._path.absolute().parent)
 
 
 class Reader:

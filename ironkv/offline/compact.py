@@ -12,7 +12,7 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,9 +24,10 @@ from ironkv.machine import Machine
 from ironkv.offline import console
 from ironkv.offline.console import as_json, out, size
 from ironkv.raft.messages import Entry, Mark, Persist
+from ironkv.storage.chunks import Cutter, Digests, extras
 from ironkv.storage.directory import sync_directory
 from ironkv.storage.journal import Journal
-from ironkv.storage.snapshots import CHUNK_BYTES, EXTRAS, Chunk, Group, Manifest, Snapshots
+from ironkv.storage.snapshots import Chunk, Manifest, Snapshots
 from ironkv.storage.stopped import Progress, StoppedNode
 
 ASIDE: Final = "compact.new"
@@ -133,19 +134,23 @@ def write_snapshot(
         for database in machine.keyspace.used():
             database.mark_all()
         imaging = Imaging(machine.keyspace)
-        digests: dict[Group, bytes] = {}
+        cutter, digests = Cutter(), Digests()
         batch: list[Chunk] = []
         written = 0
-        for chunk in _chunks(imaging, digests):
+        for group, piece in imaging.walk():
+            if (chunk := cutter.take(group, piece)) is None:
+                continue
+            digests.add(chunk)
             batch.append(chunk)
             if len(batch) >= BATCH:
                 written += snapshots.put(machine.applied, batch)
                 batch = []
                 tell("writing the snapshot", imaging.progress)
-        batch.append(Chunk(EXTRAS, 0, [0, imaging.extras], last=True))
+        batch.append(extras(imaging.extras))
         written += snapshots.put(machine.applied, batch)
         stamp_ms = machine.keyspace.stamp_ms
-        digest = images.digest_of_state(digests, imaging.extras, stamp_ms)
+        held = {group: digest for group, digest in digests.by_group.items() if digest}
+        digest = images.digest_of_state(held, imaging.extras, stamp_ms)
         manifest = Manifest(
             machine.applied, term, machine.applied, stamp_ms, digest, members, taken_ms or stamp_ms,
             keys=imaging.keys, bytes_written=written,
@@ -154,26 +159,6 @@ def write_snapshot(
         return manifest
     finally:
         snapshots.close()
-
-
-def _chunks(imaging: Imaging, digests: dict[Group, bytes]) -> Iterator[Chunk]:
-    """Whole chunks of what is walked; the digests of the groups go into `digests`."""
-    content: list[object] = []
-    number = held = 0
-    digest = images.GroupDigest()
-    for group, part in imaging.walk():
-        if part is not None:
-            content += part
-            held += len(part[1])
-            digest.add(part)
-            if held >= CHUNK_BYTES:
-                yield Chunk(group, number, content, last=False)
-                content, held, number = [], 0, number + 1
-            continue
-        yield Chunk(group, number, content, last=True)
-        if value := digest.value():
-            digests[group] = value
-        content, held, number, digest = [], 0, 0, images.GroupDigest()
 
 
 def _write_journal(path: Path, node: StoppedNode, index: int) -> None:

@@ -12,9 +12,10 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from ironkv.errors import Fault
 from ironkv.storage.room import NETWORK, filesystem
@@ -84,7 +85,9 @@ class DataDirectory:
             self.birth = found["birth"]
 
     def _write(self, file: Path, identity: dict[str, object]) -> None:
-        _write_durably(file, json.dumps({**identity, "birth": self.birth}).encode() + b"\n")
+        with replacing(file) as out:
+            out.write(json.dumps({**identity, "birth": self.birth}).encode() + b"\n")
+        sync_directory(file.parent.parent)
 
     def close(self) -> None:
         """Let another process use the directory."""
@@ -100,13 +103,18 @@ def sync_directory(path: Path) -> None:
         os.close(handle)
 
 
-def _write_durably(file: Path, data: bytes) -> None:
-    """Write beside, fsync, rename: after a crash the file is whole or not there."""
+@contextmanager
+def replacing(file: Path) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `file` once it is whole and on disk: written beside, fsynced,
+    renamed. After a crash, or an error in between, the old one is there, or none."""
     beside = file.with_name(file.name + ".new")
-    with beside.open("wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    beside.rename(file)
-    sync_directory(file.parent)
-    sync_directory(file.parent.parent)
+    try:
+        with beside.open("wb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        beside.rename(file)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    sync_directory(file.absolute().parent)

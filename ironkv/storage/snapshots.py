@@ -47,7 +47,6 @@ FORMAT: Final = 1
 LEVEL: Final = 1
 EXTRAS: Final = (255, 0)
 """Where the image of what stands beside the slots is kept."""
-CHUNK_BYTES: Final = 256 << 10
 PRUNE_KEYS: Final = 1_000
 """Images removed in one transaction."""
 
@@ -300,7 +299,7 @@ class Snapshots:
                 if key[:-4] != first[:-4]:
                     break
                 found.append((key, value))
-        check_whole(self.path, group, index, found)
+        check_whole(self.path, group, found, f" of snapshot {index}")
         return found
 
     @staticmethod
@@ -309,12 +308,6 @@ class Snapshots:
         database, group, _, _ = _KEY.unpack(key)
         return database, group
 
-    def parts(self, records: Iterable[Record]) -> Iterator[tuple[int, bytes]]:
-        """(slot, part) of a group's records. Raises Damaged."""
-        for key, value in records:
-            content = open_record(self.path, key, value)
-            yield from zip(content[::2], content[1::2], strict=True)
-
     def load(self, manifest: Manifest, keyspace: Keyspace) -> Iterator[float]:
         """Fill an empty keyspace; yields how much is done, 0 to 1, so that the caller may pause.
 
@@ -322,33 +315,52 @@ class Snapshots:
         """
         plan = self.plan(manifest)
         digests: dict[Group, bytes] = {}
-        beside = b""
-        for done, (group, index) in enumerate(plan, 1):
-            found = list(self.parts(self.records(group, index)))
-            if group == EXTRAS:
-                beside = b"".join(part for _, part in found)
-                images.load_extras(keyspace, beside)
-            elif found:
-                digests[group] = _load_group(keyspace, group, found)
+
+        def held() -> Iterator[list[Record]]:
+            return (self.records(group, index) for group, index in plan)
+
+        for done, _ in enumerate(loading(self.path, manifest, held(), keyspace, digests), 1):
             yield done / len(plan)
-        if images.digest_of_state(digests, beside, manifest.stamp_ms) != manifest.digest:
-            raise Damaged(f"{self.path}: snapshot {manifest.index} is not whole: its digest does not match")
-        keyspace.advance(manifest.stamp_ms)
-        keyspace.entry = manifest.index
         self.digests = digests
 
     def close(self) -> None:
         self._env.close()
 
 
-def _load_group(keyspace: Keyspace, group: Group, found: list[tuple[int, bytes]]) -> bytes:
+def loading(
+    path: Path,
+    manifest: Manifest,
+    held: Iterable[list[Record]],
+    keyspace: Keyspace,
+    digests: dict[Group, bytes],
+) -> Iterator[None]:
+    """Fill an empty keyspace from the records of each group, all that the snapshot has; a step for each. The
+    groups' digests go into `digests`. Raises Damaged, also when something is missing."""
+    beside = b""
+    for records in held:
+        group = Snapshots.group_of(records[0][0])
+        contents = [open_record(path, key, record) for key, record in records]
+        if group == EXTRAS:
+            beside = b"".join(part for content in contents for part in content[1::2])
+            images.load_extras(keyspace, beside)
+        elif digest := _load_group(keyspace, group, contents):
+            digests[group] = digest
+        yield
+    if images.digest_of_state(digests, beside, manifest.stamp_ms) != manifest.digest:
+        raise Damaged(f"{path}: snapshot {manifest.index} is not whole: its digest does not match")
+    keyspace.advance(manifest.stamp_ms)
+    keyspace.entry = manifest.index
+
+
+def _load_group(keyspace: Keyspace, group: Group, contents: list[list[Any]]) -> bytes:
     """Fill the group's slots; its digest."""
     database = keyspace.database(group[0])
     digest = images.GroupDigest()
     by_slot: dict[int, list[bytes]] = {}
-    for slot, part in found:
-        digest.add((slot, part))
-        by_slot.setdefault(slot, []).append(part)
+    for content in contents:
+        digest.add(content)
+        for slot, part in zip(content[::2], content[1::2], strict=True):
+            by_slot.setdefault(slot, []).append(part)
     for slot, image in by_slot.items():
         images.load(database, slot, image)
     return digest.value()
@@ -419,11 +431,9 @@ def _named(path: Path, key: bytes) -> str:
     return f"{path}: chunk {chunk} of database {database}, group {group}, of snapshot {index}"
 
 
-def check_whole(path: Path, group: Group, index: int, records: list[Record]) -> None:
+def check_whole(path: Path, group: Group, records: list[Record], of: str = "") -> None:
     """Raise Damaged unless the records are all chunks of the image, in order."""
     numbers = [_KEY.unpack(key)[3] for key, _ in records]
     lasts = [len(value) > 5 and bool(value[5] & _LAST) for _, value in records]
     if numbers != list(range(len(records))) or lasts != [False] * (len(records) - 1) + [True]:
-        raise Damaged(
-            f"{path}: the image of database {group[0]}, group {group[1]}, of snapshot {index} is not whole"
-        )
+        raise Damaged(f"{path}: the image of database {group[0]}, group {group[1]}{of} is not whole")

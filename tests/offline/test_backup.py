@@ -11,7 +11,7 @@ import pytest
 
 from ironkv.errors import Fault
 from ironkv.offline import backup, restore, verify
-from ironkv.offline.backup_file import Reader
+from ironkv.offline.backup_file import Reader, Writer
 from ironkv.storage.stopped import StoppedNode
 from ironkv.tools.client import Client, ErrorReply
 from ironkv.tools.cluster import ThrowawayCluster, wait_for
@@ -154,6 +154,20 @@ def test_every_flipped_or_missing_byte_is_noticed(file: Path, tmp_path: Path) ->
         assert backup.main([str(damaged), "--verify"]) == 70, "zeros to the end"
     damaged.write_bytes(data + b"x")
     assert backup.main([str(damaged), "--verify"]) == 70
+
+
+def test_a_backup_that_is_well_written_but_lacks_something_is_noticed(file: Path, tmp_path: Path) -> None:
+    """Every checksum of the file fits: only the state tells."""
+    with Reader(file) as reader:
+        header, records = reader.header, [record for batch in reader.records() for record in batch]
+    for place in range(len(records)):
+        lacking = tmp_path / f"lacking{place}"
+        with lacking.open("wb") as out:
+            writer = Writer(out, header)
+            writer.add([part for record in records[:place] + records[place + 1 :] for part in record])
+            writer.finish()
+        assert backup.main([str(lacking), "--verify"]) == 70
+    assert backup.main([str(file), "--verify"]) == 0
 
 
 def test_what_is_refused(file: Path, tmp_path: Path) -> None:

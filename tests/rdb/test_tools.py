@@ -11,8 +11,9 @@ import pytest
 
 from ironkv.keyspace.keyspace import Keyspace
 from ironkv.keyspace.values import Value
+from ironkv.offline import export_rdb
 from ironkv.rdb import file
-from ironkv.tools import export_rdb, import_rdb
+from ironkv.tools import import_rdb
 from ironkv.tools.cluster import ThrowawayCluster
 from tests.commands.local import Local
 from tests.commands.oracle import running_oracle

@@ -8,49 +8,26 @@ outcome the clients never learnt.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ironkv.errors import Fault
 from ironkv.keyspace.keyspace import Keyspace
+from ironkv.offline import console, contents
 from ironkv.rdb import file
 from ironkv.rdb.file import Item
 from ironkv.rdb.values import VERSION, VERSION_MOST
-from ironkv.storage.stopped import Progress as Tell
+from ironkv.storage.directory import replacing
 from ironkv.storage.stopped import StoppedNode
 
 
 def items(keyspace: Keyspace) -> Iterator[Item]:
     """Every key that is alive at the state's own time."""
-    for db in keyspace.used():
-        for values, deadlines in zip(db.values, db.deadlines, strict=True):
-            for key, value in values.items():
-                deadline_ms = deadlines.get(key) if deadlines else None
-                if deadline_ms is None or deadline_ms > keyspace.stamp_ms:
-                    yield Item(db.index, key, value, deadline_ms)
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the place of `path` once it is whole and on disk."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.rename(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    for key in contents.keys(keyspace):
+        yield Item(key.database, key.name, key.value, key.deadline_ms)
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -84,17 +61,6 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-@contextlib.contextmanager
-def _progress(quiet: bool) -> Iterator[Tell]:
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
-    with Progress(
-        *columns, console=console, transient=True, disable=quiet or not console.is_terminal
-    ) as bars:
-        task = bars.add_task("", total=1.0)
-        yield lambda doing, done: bars.update(task, description=doing, completed=done)
-
-
 def _index(node: StoppedNode, options: argparse.Namespace) -> int:
     if options.certain:
         return node.committed
@@ -107,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     if options.file.exists() and not options.force:
         raise FileExistsError(f"{options.file} is there already (--force writes over it)")
     with StoppedNode(options.directory) as node:
-        with _progress(options.quiet or options.json) as tell:
+        with console.progress(options.quiet or options.json) as tell:
             machine = node.state(_index(node, options), tell)
         aux = {"redis-ver": "7.2.0", "redis-bits": "64", "ctime": str(int(time.time()))}
         aux |= {"ironkv-node": str(node.identity["node"]), "ironkv-index": str(machine.applied)}
