@@ -23,7 +23,10 @@ from ironkv.raft.messages import (
 def entry(value: Entry) -> str:
     """`5.2` is index 5 of term 2; a batch shows its data."""
     name = f"{value.index}.{value.term}"
-    return name if value.kind is EntryKind.NOOP else f"{name}={value.data.decode()[:16]}"
+    if value.kind is EntryKind.NOOP:
+        return name
+    shown = value.data[:16].decode("ascii", "replace")
+    return f"{name}={''.join(letter if letter.isprintable() else '·' for letter in shown)}"
 
 
 def entries(values: Sequence[Entry]) -> str:

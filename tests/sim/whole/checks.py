@@ -1,0 +1,236 @@
+"""What must hold at every moment.
+
+The checks look at what leaves a node, at what is on its disk and at what clients are told, never at what a
+node thinks of itself, so that one that is wrong about itself is found out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from ironkv.errors import CommandError, Fault, NotAvailable
+from ironkv.images import digest_of_keyspace
+from ironkv.raft.messages import AppendReply, Entry, Message, Persist, Vote, VoteReply
+from ironkv.raft.quorum import majority
+from ironkv.storage import codec
+from tests.sim.checks import must
+from tests.sim.whole.history import History
+from tests.sim.whole.lmdb import Disk
+
+if TYPE_CHECKING:
+    from tests.sim.whole.cluster import Cluster
+    from tests.sim.whole.computer import Computer, Process
+
+Fact = tuple[int, int, int]
+"""kind, term and checksum of an entry's data"""
+
+
+class Checks:
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.log: list[Fact] = []
+        """The committed log, as first applied by anybody."""
+        self.replies: dict[int, int] = {}
+        """A checksum over what the commands of an entry replied, wherever it was applied first."""
+        self.states: dict[int, bytes] = {}
+        """The digest of the state at an index, from the snapshots."""
+        self.leaders: dict[int, tuple[str, int]] = {}
+        self.votes: dict[tuple[str, int], str] = {}
+        """Who has whose vote; those of fresh nodes are only theirs as long as their disk lives."""
+        self.history = History()
+        storm = cluster.storm
+        if storm.drift or storm.clocks_off or "clock jump" in storm.troubles:
+            self.history.early_by = self.history.late_by = inf
+        else:
+            self.history.early_by = self.history.late_by = 200 + 4 * storm.delay + storm.late_by
+        self.history.led_since = cluster.calm_from + 1000
+        self.epochs: dict[bytes, int] = {}
+        self.answered = 0
+
+    # -- a process begins, and ends
+
+    def watch(self, computer: Computer, process: Process) -> None:
+        """Look over a process's shoulder: at what it applies, and what comes of it."""
+        run, apply, finish = process.machine.run, process.proposals.apply, process.storage.snapshots.finish
+
+        def watched_run(index: int, stamp_ms: int, items: Iterable[Any], ride: Any) -> list[Any]:
+            program = list(items)
+            replies = run(index, stamp_ms, program, ride)
+            said = [
+                reply
+                for item, reply in zip(
+                    (each for each in program if type(each) is not int), replies, strict=True
+                )
+                if type(item) is list and item[0] != b"EXEC"
+            ]
+            self._came_of(computer, index, stamp_ms, said)
+            return replies
+
+        def watched_apply(entry: Entry, not_done: NotAvailable) -> None:
+            self._applies(computer, entry)
+            apply(entry, not_done)
+
+        def watched_finish(manifest: Any) -> None:
+            self._stands(manifest.index, manifest.digest, computer.name)
+            self.cluster.snapshots += 1
+            finish(manifest)
+
+        process.machine.run = watched_run  # type: ignore[method-assign]
+        process.proposals.apply = watched_apply  # type: ignore[method-assign]
+        process.storage.snapshots.finish = watched_finish  # type: ignore[method-assign]
+
+    def started(self, computer: Computer) -> None:
+        """Nothing that was committed and is on the disk may be missing or different."""
+        assert computer.process is not None
+        applied = computer.process.machine.applied
+        must(applied <= len(self.log), f"{computer.name} recovers {applied}, which nobody has committed")
+
+    def refused(self, computer: Computer, reason: str) -> None:
+        """It does not start: right if its disk is damaged, and only then."""
+        must(computer.disk.damaged > 0, f"{computer.name} does not start: {reason}")
+
+    def stopped(self, computer: Computer, fault: Fault) -> None:
+        """It stopped itself: right if its disk has failed, and only then."""
+        self.cluster.tell(f"{computer.name} stops itself: {fault}")
+        must(computer.disk.failed > 0 or computer.disk.damaged > 0, f"{computer.name} stops itself: {fault}")
+
+    # -- promises: each must be true the moment it leaves
+
+    def writes(self, computer: Computer, persist: Persist) -> None:
+        """What goes to the journal must not replace anything committed (J4)."""
+        if persist.entries and persist.reset is None:
+            first = persist.entries[0].index
+            for entry in persist.entries[: max(0, len(self.log) - first + 1)]:
+                held = codec_fact(computer.disk, entry.index)
+                if held is not None and held == self.log[entry.index - 1]:
+                    must(fact(entry) == held, f"{computer.name} replaces committed entry {entry.index}")
+
+    def leaving(self, computer: Computer, message: Message) -> None:
+        match message:
+            case VoteReply(granted=True):
+                self._vote(computer, message.term, message.to)
+            case Vote():
+                self._vote(computer, message.term, computer.name)
+            case AppendReply() if message.match is not None:
+                hard, keys = computer.promised(), computer.entries.keys
+                base = base_of(computer.disk)
+                last = codec.index_of(keys[-1]) if keys else base.index
+                must(message.fresh or not hard.fresh, f"{computer.name} forgets that it is fresh")
+                must(hard.term >= message.term, f"{computer.name} acks in a term it has not on disk")
+                must(last >= message.match, f"{computer.name} acks {message.match} before it is durable")
+
+    def _vote(self, computer: Computer, term: int, candidate: str) -> None:
+        hard = computer.promised()
+        must(
+            (hard.term, hard.voted_for) == (term, candidate),
+            f"{computer.name} votes in {term} before it is durable",
+        )
+        voter = f"{computer.name} of birth {computer.birth}" if hard.fresh else computer.name
+        first = self.votes.setdefault((voter, term), candidate)
+        must(first == candidate, f"{computer.name} votes for {first} and {candidate} in term {term}")
+
+    # -- leaders
+
+    def elected(self, computer: Computer) -> None:
+        core = computer.core
+        assert core is not None
+        term, who = core.term, (computer.name, computer.life)
+        first = self.leaders.setdefault(term, who)
+        must(first == who, f"two leaders in term {term}: {first}, {who}")
+        log = core._log
+        for index in range(max(1, len(self.log) - 30), len(self.log) + 1):  # leader completeness (§5.4.3)
+            if log.first_index <= index:
+                held = log.slice(index, index, 1)[0] if index <= log.last_index else None
+                must(
+                    held is not None and fact(held) == self.log[index - 1],
+                    f"{computer.name} leads term {term} without committed entry {index}",
+                )
+        for other in self.cluster.computers.values():
+            if other is not computer and other.core is not None and other.core.term < term:
+                holds = other.core.lease_holds(other.steady_ms())
+                must(not holds, f"{computer.name} is elected while the lease of {other.name} holds")
+
+    # -- the committed log
+
+    def _applies(self, computer: Computer, entry: Entry) -> None:
+        assert computer.process is not None
+        index, now = entry.index, fact(entry)
+        machine = computer.process.machine
+        must(index == machine.applied + 1, f"{computer.name} is given {index} after {machine.applied}")
+        if index <= len(self.log):
+            must(self.log[index - 1] == now, f"{computer.name} applies another entry {index}")
+            return
+        must(index == len(self.log) + 1, f"{computer.name} applies {index}, nobody has {len(self.log) + 1}")
+        self.log.append(now)
+        holders = sum(1 for each in self.cluster.computers.values() if has_held(each, index, now))
+        must(
+            holders >= majority(len(self.cluster.names)),
+            f"entry {index} of term {entry.term} is committed on {holders} disks",
+        )
+
+    def _came_of(self, computer: Computer, index: int, stamp_ms: int, replies: list[Any]) -> None:
+        shown = [str(reply) if isinstance(reply, CommandError) else reply for reply in replies]
+        what = crc32(repr((stamp_ms, shown)).encode())
+        first = self.replies.setdefault(index, what)
+        must(first == what, f"{computer.name} came to another result of entry {index} than others")
+
+    def _stands(self, index: int, digest: bytes, name: str) -> None:
+        """The same index is the same state, whoever took its snapshot."""
+        first = self.states.setdefault(index, digest)
+        must(first == digest, f"{name} has another state at {index} than others")
+
+    def same_state(self) -> None:
+        """In the end: every node that has come equally far has the same state."""
+        for computer in self.cluster.computers.values():
+            if computer.process is not None:
+                machine = computer.process.machine
+                self._stands(machine.applied, digest_of_keyspace(machine.keyspace), computer.name)
+
+    def logs_match(self) -> None:
+        """If two logs hold an entry of the same index and term, they agree up to there (§5.3)."""
+        disks = [computer.disk for computer in self.cluster.computers.values() if not computer.disk.damaged]
+        for place, one in enumerate(disks):
+            mine = one.table("journal", b"entries")
+            for other in disks[place + 1 :]:
+                theirs = other.table("journal", b"entries")
+                same = False
+                for key in reversed([key for key in mine.keys[-200:] if key in theirs.values]):
+                    first, second = mine.values[key], theirs.values[key]
+                    if same:
+                        must(
+                            first[4:] == second[4:], "two logs agree on an entry, but not on those before it"
+                        )
+                    same = same or codec.term_of(first) == codec.term_of(second)
+                    if same:
+                        must(first[4:] == second[4:], "two entries of one index and term differ")
+
+
+def fact(entry: Entry) -> Fact:
+    return int(entry.kind), entry.term, crc32(entry.data)
+
+
+def codec_fact(disk: Disk, index: int) -> Fact | None:
+    """An entry as it is on a disk."""
+    record = disk.table("journal", b"entries").values.get(codec.key_of(index))
+    if record is None:
+        return None
+    try:
+        return fact(codec.decode_entry(index, record))
+    except (Fault, ValueError):
+        return None
+
+
+def base_of(disk: Disk) -> codec.Base:
+    record = disk.table("journal", b"node").values.get(b"base")
+    return codec.decode_base(record) if record is not None else codec.Base()
+
+
+def has_held(computer: Computer, index: int, what: Fact) -> bool:
+    """Whether it is on the disk, or was on one that was lost and has not been made up for."""
+    if computer.disk.damaged:
+        return True  # nobody can tell any more
+    disks = [computer.disk, *(computer.lost if computer.lost and computer.promised().fresh else ())]
+    return any(index <= base_of(disk).index or codec_fact(disk, index) == what for disk in disks)

@@ -1,0 +1,270 @@
+"""The network between the computers, and the run: a storm, in which anything may fail, then a calm, in which
+nothing does and progress is demanded."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from ironkv.config import Settings
+from tests.sim.checks import must
+from tests.sim.whole import threads, troubles
+from tests.sim.whole.checks import Checks
+from tests.sim.whole.clients import Client
+from tests.sim.whole.computer import Computer
+from tests.sim.whole.lmdb import Disk, Lmdb
+from tests.sim.whole.world import World
+
+HEARTBEAT_MS = 50
+TIMEOUT_MS = 300
+STORM_MS = 5000.0
+CALM_MS = 4000.0
+CLIENTS = 6
+
+
+class Cluster:
+    """A run: `run()`."""
+
+    def __init__(self, seed: int, path: Path, trace: bool = False) -> None:
+        self.seed, self.path, self.trace = seed, path, trace
+        self._depth = len(path.parts)
+        self.world = World(seed)
+        self.chance = chance = self.world.chance
+        self.weather = self.storm = troubles.draw(chance)
+        self.stormy = True
+        self.calm_from = STORM_MS
+        self.cuts: set[tuple[str, str]] = set()
+        self.births = count(1)
+        self.checks = Checks(self)
+        self.reads = chance.choice(("lease", "lease", "lease", "quorum"))
+        self.keep_entries = chance.choice((0, 5, 50, 100_000))
+        self.snapshot_every = chance.choice((150, 600, 2500))
+        self.client_every = chance.choice((5, 20, 60))
+        self.clocks_jumped = self.weather.clocks_off > 0
+        self.installed = self.wiped = self.damaged = self.snapshots = 0
+        self.names = [f"n{number + 1}" for number in range(chance.choice((3, 3, 3, 5)))]
+        self.computers = {name: Computer(self, name) for name in self.names}
+        self.clients = [Client(self, number) for number in range(CLIENTS)]
+        self.tell(f"{self.weather} reads={self.reads}")
+
+    def tell(self, line: str) -> None:
+        if self.trace:
+            print(f"{self.world.now:9.2f}  {line.replace(str(self.path), '')}")
+
+    def settings(self, name: str) -> Settings:
+        members = [
+            {"id": each, "host": "10.0.0.1", "port": 7000 + place, "cluster_port": 8000 + place}
+            for place, each in enumerate(self.names)
+        ]
+        me = self.names.index(name)
+        return Settings(
+            node={"id": name, "data_dir": str(self.path / name)},
+            server={"bind": "10.0.0.1", "port": 7000 + me},
+            cluster={"enabled": True, "name": "c", "port": 8000 + me, "nodes": members},
+            raft={"heartbeat_ms": HEARTBEAT_MS, "election_timeout_ms": TIMEOUT_MS, "reads": self.reads},
+            snapshot={
+                "keep_entries": self.keep_entries,
+                "keep_bytes": 0 if self.keep_entries < 9 else 1 << 20,
+            },
+            journal={"map_size": 64 << 20},
+        )
+
+    # -- the disks
+
+    def disk_of(self, path: Path) -> Disk:
+        return self.computers[path.parts[self._depth]].disk
+
+    def statvfs(self, path: Path) -> Any:
+        pages = 0 if self.disk_of(path).full else 1 << 22
+        return SimpleNamespace(f_bavail=pages, f_frsize=4096, f_blocks=1 << 23)
+
+    def may_lose_a_disk(self, computer: Computer) -> bool:
+        """At most one disk is lost at a time, the next when the node of the last has everything again."""
+        return not any(
+            each.beyond_help or each.disk.damaged or (each.lost and each.promised().fresh)
+            for each in self.computers.values()
+            if each is not computer
+        )
+
+    # -- the network
+
+    def post(self, sender: Computer, to: str, frame: bytes) -> None:
+        chance, weather, receiver = self.chance, self.weather, self.computers[to]
+        if receiver.process is not None and sender.known.setdefault(to, receiver.birth) != receiver.birth:
+            # On a connection to the life before: it breaks, and the next one begins with hello.
+            sender.later(chance.expovariate(1 / weather.delay), lambda: self._hello(sender, receiver))
+            return
+        births = sender.birth, receiver.birth
+        for _ in range(2 if chance.random() < weather.repeat else 1):
+            if (sender.name, to) in self.cuts or chance.random() < weather.loss:
+                self.tell(f"{sender.name} → {to} a frame is lost")
+                continue
+            delay = chance.expovariate(1 / weather.delay)
+            if chance.random() < weather.late:
+                delay += chance.uniform(0, weather.late_by)
+            # Not tied to a life: a frame may reach the process that was started after its addressee died.
+            self.world.after(delay, lambda: self._arrive(sender, receiver, frame, births))
+
+    @staticmethod
+    def _arrive(sender: Computer, to: Computer, frame: bytes, births: tuple[int, int]) -> None:
+        to.do(lambda: to.receive(sender, frame, births))
+
+    def _hello(self, computer: Computer, peer: Computer) -> None:
+        if peer.process is not None and (computer.name, peer.name) not in self.cuts:
+            computer.meet(peer.name, peer.birth)
+
+    def connections(self, name: str, up: bool) -> None:
+        """The others notice, sooner or later or never, that a node went or came."""
+        for other in self.computers.values():
+            if other.name != name and self.chance.random() < 0.8:
+                delay = self.chance.expovariate(1 / 5)
+                other.later(delay, lambda other=other: self.connection(other, name, up))
+
+    @staticmethod
+    def connection(computer: Computer, peer: str, up: bool) -> None:
+        computer.do(lambda: computer.process and computer.process._on_peer(peer, up))
+
+    # -- the machines
+
+    def leaders(self) -> list[Computer]:
+        return [computer for computer in self.computers.values() if computer.running and computer.leads]
+
+    def start_later(self, computer: Computer, mean_ms: float = 100) -> None:
+        self.world.after(self.chance.expovariate(1 / mean_ms), lambda: self.stormy and computer.start())
+
+    def clients_lose(self, computer: Computer) -> None:
+        for client in self.clients:
+            client.lose(computer)
+
+    def _trouble(self) -> None:
+        if not self.stormy:
+            return
+        kind = self.chance.choice((*self.weather.troubles, "heal"))
+        self.tell(f"trouble: {kind}")
+        troubles.TROUBLES[kind](self, self._victim())
+        self.world.after(self.chance.expovariate(1 / self.weather.trouble_every), self._trouble)
+
+    def _victim(self) -> Computer:
+        """Leaders have more than their share of bad luck: that is where it hurts."""
+        leaders = self.leaders()
+        if leaders and self.chance.random() < 0.5:
+            return self.chance.choice(leaders)
+        return self.computers[self.chance.choice(self.names)]
+
+    def _keep_house(self) -> None:
+        """Somebody takes a snapshot, and trims what it covers at the next look at its storage."""
+        computer = self.computers[self.chance.choice(self.names)]
+        computer.do(lambda: computer.process and computer.process.storage.begin())
+        self.world.after(self.chance.expovariate(1 / self.snapshot_every), self._keep_house)
+
+    def _look_around(self) -> None:
+        self.checks.logs_match()
+        self.world.after(250, self._look_around)
+
+    # -- the run
+
+    def run(self) -> None:
+        with self._applied():
+            for computer in self.computers.values():
+                self.world.after(self.chance.uniform(0, 100), computer.start)
+            for client in self.clients:
+                self.world.after(self.chance.uniform(300, 700), client.go_on)
+            self.world.after(self.chance.expovariate(1 / self.weather.trouble_every) + 300, self._trouble)
+            self.world.after(250, self._look_around)
+            self.world.after(600, self._keep_house)
+            self.world.run_until(STORM_MS)
+            self._calm()
+            self.world.run_until(STORM_MS + CALM_MS)
+            self._demand_progress()
+
+    @contextlib.contextmanager
+    def _applied(self) -> Iterator[None]:
+        def turn() -> Computer:
+            assert self.world.turn_of is not None
+            return self.world.turn_of
+
+        def writer(journal: Any, failed: Any) -> threads.Writer:
+            return threads.Writer(turn(), journal, failed)
+
+        def worker(name: str) -> threads.Worker:
+            return threads.Worker(turn())
+
+        with self.world.applied(Lmdb(self.disk_of), writer, worker, self.statvfs):
+            try:
+                yield
+            finally:
+                for computer in self.computers.values():
+                    if computer.process is not None:
+                        computer.process.release()
+
+    def _calm(self) -> None:
+        self.tell("the storm is over")
+        self.stormy = False
+        self.weather = troubles.CALM
+        self.cuts.clear()
+        for computer in self.computers.values():
+            computer.disk_slow_until = 0
+            computer.disk.full = computer.disk.fail = False
+            computer.disk.cut_in = 0
+            if computer.beyond_help or computer.disk.damaged:
+                computer.replace_disk()
+            if computer.process is None:
+                computer.start()
+            computer.resume()
+
+    def _demand_progress(self) -> None:
+        """One leader; and within a second a write on every node, and reads of all keys from each."""
+        must(len(self.leaders()) == 1, f"{len(self.leaders())} leaders after the storm")
+        for client in self.clients:
+            client.stop()
+        last = [Client(self, 100 + place) for place in range(len(self.names))]
+        written = last[0].ask_at_last(self.leaders()[0], [[b"SET", b"last", b"word"]])
+        self.world.run_until(self.world.now + 500)
+        must(written.replies == [b"OK"], f"a write after the storm: {written.replies}")
+        keys = self.checks.history.keys()
+        asked = [
+            client.read_all(computer, keys)
+            for client, computer in zip(last, self.computers.values(), strict=True)
+        ]
+        self.world.run_until(self.world.now + 1000)
+        for computer, reader in zip(self.computers.values(), asked, strict=True):
+            must(computer.process is not None, f"{computer.name} is down after the storm")
+            must(not reader.waiting, f"reads from {computer.name} are not answered after the storm")
+            must(computer.core is not None and not computer.core.fresh, f"{computer.name} is still fresh")
+        self.checks.logs_match()
+        self.checks.same_state()
+        self.checks.history.check()
+
+
+@contextlib.contextmanager
+def place() -> Iterator[Path]:
+    """A directory in memory, for what the nodes keep beside LMDB."""
+    shared = Path("/dev/shm")
+    path = Path(tempfile.mkdtemp(prefix="ironkv-sim-", dir=shared if shared.is_dir() else None))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def run(seed: int, *, trace: bool = False) -> Cluster:
+    """One run. Raises Violation, or whatever else went wrong."""
+    logging.getLogger("ironkv").setLevel(logging.DEBUG if trace else logging.CRITICAL + 1)
+    with place() as path:
+        cluster = Cluster(seed, path, trace)
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            cluster.run()
+        finally:
+            if collects:
+                gc.enable()
+        return cluster
