@@ -10,6 +10,7 @@ A setting is called `section.key` here and in messages.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import json
 import pathlib
@@ -50,6 +51,9 @@ def _no_bool(value: object) -> object:
         raise ValueError
     return value
 
+
+HTTP_ABOVE: Final = 2000
+"""The HTTP port is the client port and so many, unless it is set: 8379 for 6379."""
 
 Size = Annotated[int, BeforeValidator(parse_size), IS_SIZE]
 Count = Annotated[int, BeforeValidator(_no_bool)]
@@ -96,6 +100,8 @@ class Member(Section):
     host: Text = "127.0.0.1"
     port: Port
     cluster_port: Port
+    http_port: Port | None = None
+    """None: `port` and HTTP_ABOVE."""
 
 
 class ClusterSection(Section):
@@ -144,6 +150,13 @@ class DiskSection(Section):
     reserve: Annotated[Size, Field(ge=0, le=1 << 40)] = 64 << 20
 
 
+class HttpSection(Section):
+    enabled: Annotated[bool, Allowed("true or false")] = True
+    bind: Text = "127.0.0.1"
+    port: Port = 6379 + HTTP_ABOVE
+    token: str = ""
+
+
 class LogSection(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
@@ -187,6 +200,7 @@ class Settings(BaseModel):
     journal: JournalSection = JournalSection()
     snapshot: SnapshotSection = SnapshotSection()
     disk: DiskSection = DiskSection()
+    http: HttpSection = HttpSection()
     log: LogSection = LogSection()
 
     _config_file: str = PrivateAttr("")
@@ -232,6 +246,11 @@ def _conflict(settings: Settings) -> tuple[Path, str] | None:
             if address in ports:
                 return ("cluster", "nodes", place, name), f"a port that {ports[address]} does not have there"
             ports[address] = member.id
+    own = {settings.server.port: "server.port"}
+    if cluster.enabled:
+        own[cluster.port] = "cluster.port"
+    if settings.http.enabled and settings.http.port in own:
+        return ("http", "port"), f"another port than {own[settings.http.port]}"
     return _misfit(settings) if cluster.enabled else None
 
 
@@ -377,8 +396,22 @@ def well_known_nodes() -> list[Tree]:
     ]
 
 
+def http_port_of(port: int) -> int:
+    """The HTTP port that belongs to a client port."""
+    return port + HTTP_ABOVE if port + HTTP_ABOVE <= 65_535 else port - HTTP_ABOVE
+
+
 def _complete(tree: Tree, well_known: bool) -> None:
-    """Fill in what follows from other settings: data_dir from the id, the ports from cluster.nodes."""
+    """Fill in what follows from other settings: data_dir from the id, the ports from cluster.nodes and from
+    each other."""
+    _complete_ports(tree, well_known)
+    server, http = tree.get("server", {}), tree.setdefault("http", {})
+    if isinstance(server, dict) and isinstance(http, dict):
+        with contextlib.suppress(TypeError, ValueError):  # wrong ports are refused as what they are
+            http.setdefault("port", http_port_of(int(server.get("port", 6379))))
+
+
+def _complete_ports(tree: Tree, well_known: bool) -> None:
     node, server, cluster = (tree.setdefault(name, {}) for name in ("node", "server", "cluster"))
     if not all(isinstance(section, dict) for section in (node, server, cluster)):
         return
@@ -391,8 +424,9 @@ def _complete(tree: Tree, well_known: bool) -> None:
     nodes = cluster.get("nodes")
     for member in nodes if isinstance(nodes, list) else []:
         if isinstance(member, dict) and member.get("id") == node_id:
-            for section, name in ((server, "port"), (cluster, "cluster_port")):
-                if name in member:
+            http = tree.setdefault("http", {})
+            for section, name in ((server, "port"), (cluster, "cluster_port"), (http, "http_port")):
+                if name in member and isinstance(section, dict):
                     section.setdefault("port", member[name])
 
 

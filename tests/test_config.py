@@ -230,7 +230,7 @@ def test_sizes(text: str, size: int) -> None:
         (
             "[zoo]\nape = 1",
             "zoo (node.toml): no such setting; known are node, server, cluster, raft, limits, journal, "
-            "snapshot, disk, log",
+            "snapshot, disk, http, log",
         ),
     ],
 )
@@ -300,7 +300,7 @@ def test_a_wrong_list_of_nodes_is_refused(write: Write) -> None:
             f"cluster.nodes = {nodes} (node.toml): allowed is one [[cluster.nodes]] table per node"
         )
     assert refusal(["--config", write("[cluster]\nnodes = [3]")]) == (
-        "cluster.nodes.0 = 3 (node.toml): allowed is a table with id, host, port, cluster_port"
+        "cluster.nodes.0 = 3 (node.toml): allowed is a table with id, host, port, cluster_port, http_port"
     )
 
 

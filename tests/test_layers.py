@@ -27,10 +27,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "clock": {"errors"},
     "commands": {"errors", "keyspace", "rdb", "resp", "scripting"},
     "scripting": {"errors", "resp.replies"},
+    "histogram": set(),
+    "meter": {"histogram", "raft.messages"},
+    "http": {"errors"},
     "machine": {"errors", "batch", "commands", "keyspace", "raft.messages", "resp.replies"},
     "images": {"errors", "keyspace"},
     "imaging": {"images", "keyspace"},
-    "storage": {"errors", "images", "keyspace", "machine", "raft.messages"},
+    "storage": {"errors", "histogram", "images", "keyspace", "machine", "raft.messages"},
     "peers": {"errors", "clock", "raft.messages"},
     "server": {"errors", "commands", "keyspace", "resp"},
     # They meet a node through its socket, as any client does; or its directory, once it is stopped.
@@ -42,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }  # fmt: skip
 
 # Pure: no I/O, no clock, no awaiting. C code that only computes is fine.
-PURE = ("raft", "keyspace", "rdb", "resp", "errors", "batch", "images", "imaging")
+PURE = ("raft", "keyspace", "rdb", "resp", "errors", "batch", "histogram", "images", "imaging")
 PURE_THIRD_PARTY = {"anycrc", "hiredis", "msgpack", "sortedcontainers"}
 WORLD = {
     "asyncio",

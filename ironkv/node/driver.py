@@ -188,6 +188,7 @@ class Driver:
         if not self.leading:
             proposals.refuse(self._not_leader())
             return
+        proposals.meter.now_ms = now
         stamp_ms = max(self.clock.now_ms(now), self.machine.keyspace.stamp_ms)
         proposals.propose(stamp_ms, lambda data: self.core.propose(data, now))
 
@@ -219,11 +220,14 @@ class Driver:
     def _apply(self, entries: Sequence[Entry]) -> None:
         not_done = self._not_leader()
         size = 0
+        meter = self.proposals.meter
+        meter.now_ms = began = self._world.steady_ms()
         for entry in entries:
             self.proposals.apply(entry, not_done)
             size += len(entry.data)
         self.applied_term = entries[-1].term
         self._world.applied(entries[-1].index, size)
+        meter.applies.add(int(1000 * (self._world.steady_ms() - began)))
 
     def _role_changed(self, now: float) -> None:
         core = self.core

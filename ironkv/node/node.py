@@ -23,6 +23,7 @@ from ironkv.keyspace.keyspace import Keyspace
 from ironkv.machine import Machine
 from ironkv.node import live_settings
 from ironkv.node.driver import Driver
+from ironkv.node.http_port import open_http
 from ironkv.node.proposals import Proposals
 from ironkv.node.reads import ReadGate
 from ironkv.node.storage import Storage
@@ -43,6 +44,7 @@ from ironkv.storage.snapshots import Damaged, Manifest
 
 if TYPE_CHECKING:
     from ironkv.config import Settings
+    from ironkv.http.server import HttpServer
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +100,7 @@ class Node:
         self.proposals = Proposals(
             self.machine, lambda ride, applied: self.dispatch.answer_ride(ride, applied)
         )
+        self.meter = self.proposals.meter
         limits = settings.limits
         self.dispatch = Dispatch(
             self.view,
@@ -125,6 +128,7 @@ class Node:
             on_reborn=self._on_reborn,
             birth=self.storage.directory.birth,
         )
+        self._http: HttpServer | None = None
         self._pulse = Pulse(
             self.links.hello,
             self.links.peers,
@@ -132,6 +136,10 @@ class Node:
             after_s=2 * settings.raft.heartbeat_ms / 1000,
             limit_s=PULSE_LIMIT_S,
         )
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
 
     def _build_driver(self) -> None:
         """The core starts from the recovered state."""
@@ -183,10 +191,12 @@ class Node:
         if cluster.enabled:
             await self.links.listen(server.bind, cluster.port)
         await self._listener.open(server.bind, server.port)
+        self._http = open_http(self)
         log.info("%s listens on %s:%d, recovering its state", self.settings.node.id, server.bind, server.port)
         if not await self._recover():
             return
         self._build_driver()
+        self._timer_at_s = time.monotonic()
         self._timer()
         if cluster.enabled:
             self.links.dial()
@@ -213,8 +223,9 @@ class Node:
                 if self._stopping.is_set():
                     return False
         self.view.recovered = 1.0
+        self.view.recovery_s = time.monotonic() - started
         self.replayed = self.journal.last_index
-        log.info("recovered entry %d in %.2f s", self.machine.applied, time.monotonic() - started)
+        log.info("recovered entry %d in %.2f s", self.machine.applied, self.view.recovery_s)
         return True
 
     async def _hand_over(self) -> None:
@@ -245,6 +256,8 @@ class Node:
         self._listener.close_clients()
         await self.links.close()
         self._pulse.stop()
+        if self._http is not None:
+            self._http.stop()
         await asyncio.sleep(0)
         self._over = True  # a timer that is still due must not meet a closed journal
         if not self.loading:
@@ -313,7 +326,9 @@ class Node:
         A loop that comes back late looks at its timers before its sockets. A follower would call an election
         while the leader's heartbeats wait to be read.
         """
-        if time.monotonic() - self._timer_at_s > LATE_S:
+        late = time.monotonic() - self._timer_at_s
+        self.meter.late.add(max(int(1e6 * late), 0))
+        if late > LATE_S:
             # Once round the loop: what is called from a call_soon runs after the sockets were polled.
             self._loop.call_soon(self._loop.call_soon, self._tick)
         else:
@@ -411,6 +426,7 @@ class Node:
     def role_changed(self) -> None:
         core = self.driver.core
         self.leading = self.driver.leading
+        self.meter.role_changed(core.role, core.term, core.leader)
         self.dispatch.leads_in(core.term if self.leading else 0)
         self.waits.check(self.driver)
         log.info(

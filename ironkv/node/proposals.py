@@ -30,6 +30,7 @@ from ironkv import batch as codec
 from ironkv.commands.table import Args, find
 from ironkv.errors import NotAvailable, OutcomeUnknown, ReplyError
 from ironkv.machine import Machine
+from ironkv.meter import Meter
 from ironkv.raft.config import Overloaded
 from ironkv.raft.messages import Entry
 from ironkv.resp.replies import Reply
@@ -49,6 +50,7 @@ class Batch:
     """One entry's worth of commands. `program` holds writes, database numbers and rides."""
 
     __slots__ = (
+        "began_ms",
         "bytes",
         "counts",
         "database",
@@ -75,6 +77,8 @@ class Batch:
         self.ticks = False
         """Log it even if it holds no write."""
         self.index = self.term = self.stamp_ms = 0
+        self.began_ms = 0.0
+        """When it was proposed (steady ms)."""
         self.deadline = inf
         """Orphaned: when to give up waiting for the log's word (steady ms)."""
         self.replies: list[Reply] | None = None
@@ -119,6 +123,7 @@ class Proposals:
     def __init__(self, machine: Machine, ride: Callable[[Ride, bool], Reply]) -> None:
         self._machine = machine
         self._ride = ride
+        self.meter = Meter()
         self.gathering = Batch()
         self._full: list[Batch] = []
         """Gathered before `gathering`, and large enough."""
@@ -247,12 +252,16 @@ class Proposals:
                 self._full = batches[place:]  # nobody is refused for that: it is proposed later
                 return
             except NotAvailable as error:
+                self.meter.proposals_refused += 1
                 self._queue.append(batch)
                 self._fail(batch, error)
                 self._hand_out()
             else:
                 self._queue.append(batch)
                 batch.index, batch.term = entry.index, entry.term
+                batch.began_ms = self.meter.now_ms
+                self.meter.proposals += 1
+                self.meter.batches.add(len(batch.program))
 
     def _take(self) -> list[Batch]:
         """What was gathered, oldest first."""
@@ -296,6 +305,7 @@ class Proposals:
                 self._fail(batch, not_done)
 
     def _run(self, batch: Batch) -> None:
+        self.meter.commits.add(int(1000 * (self.meter.now_ms - batch.began_ms)))
         batch.replies = self._machine.run(batch.index, batch.stamp_ms, batch.program, self._ride_applied)
 
     def _ride_applied(self, ride: Ride) -> Reply:

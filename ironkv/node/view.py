@@ -32,7 +32,8 @@ class View:
         self.commands_processed = self.connections_received = self.connections_rejected = 0
         self.bytes_in = self.bytes_out = 0
         self.recovered = 0.0
-        self.now_s = self._started = time.monotonic()
+        self.recovery_s = 0.0
+        self.now_s = self.started = time.monotonic()
         """As of the last tick."""
         self._rates = Rates()
         self._on_setting: dict[str, list[Callable[[], None]]] = {}
@@ -63,7 +64,7 @@ class View:
         return time.time_ns() // 1000
 
     def uptime_s(self) -> int:
-        return int(time.monotonic() - self._started)
+        return int(time.monotonic() - self.started)
 
     # -- statistics
 

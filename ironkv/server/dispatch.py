@@ -10,6 +10,7 @@ import logging
 import socket
 from collections import Counter, deque
 from collections.abc import Iterator
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from ironkv.commands import write_handlers  # noqa: F401  (fills the table)
@@ -167,7 +168,9 @@ class Dispatch:
             if len(connection.backlog) > PENDING_MAX or connection.backlog_bytes > BACKLOG_BYTES:
                 connection.pause("pending")
             return
+        began = perf_counter_ns()
         self._run_weighed(connection, requests, size)
+        self.proposals.meter.chunks.add((perf_counter_ns() - began) // 1000)
 
     def _run_weighed(
         self, connection: Connection, requests: list[Request], size: int, readable: bool = False

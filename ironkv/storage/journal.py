@@ -31,6 +31,7 @@ from typing import Any, Final, NoReturn
 import lmdb
 
 from ironkv.errors import Fault, IronKVError
+from ironkv.histogram import Histogram
 from ironkv.raft.messages import Entry, Persist
 from ironkv.storage import codec
 from ironkv.storage.directory import sync_directory
@@ -383,6 +384,8 @@ class JournalWriter:
         """`failed` is called in this thread when old entries cannot be removed."""
         self._journal = journal
         self._failed = failed
+        self.took = Histogram()
+        """What writes took, fsync included (µs)."""
         self.full = False
         """Whether a write is waiting for room."""
         self.free_bytes = 1 << 62
@@ -436,6 +439,7 @@ class JournalWriter:
                 if self._closing.wait(self.RETRY_S):
                     raise
             else:
+                self.took.add(int(1000 * self._journal.last_write_ms))
                 self.free_bytes = free_bytes(self._journal.path)
                 if self.full:
                     log.info("there is room again: the journal goes on")

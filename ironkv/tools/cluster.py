@@ -156,7 +156,8 @@ class Cluster:
 class ThrowawayCluster(Cluster):
     """A cluster of its own on free ports in a directory of its own, all of it gone at the end.
 
-    `settings` go into every node's file: `{"raft": {"reads": "quorum"}}`.
+    `settings` go into every node's file: `{"raft": {"reads": "quorum"}}`. The HTTP ports are off unless they
+    say `{"http": {"enabled": True}}`.
     """
 
     def __init__(
@@ -168,14 +169,15 @@ class ThrowawayCluster(Cluster):
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="ironkv-", dir=parent))
-        ports = free_ports(2 * size)
-        members = [(f"node{i + 1}", ports[2 * i], ports[2 * i + 1]) for i in range(size)]
+        ports = free_ports(3 * size)
+        members = [(f"node{i + 1}", ports[3 * i], ports[3 * i + 1]) for i in range(size)]
+        http_ports = {members[i][0]: ports[3 * i + 2] for i in range(size)}
         config = self.directory / "config"
         config.mkdir()
         nodes = []
         for node_id, _, _ in members:
             path = config / f"{node_id}.toml"
-            path.write_text(node_file(node_id, members, settings or {}))
+            path.write_text(node_file(node_id, members, settings or {}, http_ports))
             nodes.append(
                 Node(
                     Settings.read(path), self.directory, environment={**surroundings(), **(environment or {})}
@@ -204,18 +206,31 @@ class ThrowawayCluster(Cluster):
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def node_file(node_id: str, members: Sequence[tuple[str, int, int]], settings: Sections) -> str:
-    """A node's TOML file, in a cluster of `members` (id, client port, cluster port) or alone."""
+def node_file(
+    node_id: str,
+    members: Sequence[tuple[str, int, int]],
+    settings: Sections,
+    http_ports: Mapping[str, int] | None = None,
+) -> str:
+    """A node's TOML file, in a cluster of `members` (id, client port, cluster port) or alone. Without
+    `http_ports` it has no HTTP port; with them, if `settings` say so."""
     port, cluster_port = next((p, c) for name, p, c in members if name == node_id)
     sections: dict[str, dict[str, TomlValue]] = {
         "node": {"id": node_id, "data_dir": f"data/{node_id}"},
         "server": {"bind": "127.0.0.1", "port": port},
         "cluster": {"enabled": len(members) > 1, "name": "ironkv-throwaway", "port": cluster_port},
     }
+    sections["http"] = {"enabled": False}
+    if http_ports is not None:
+        sections["http"]["port"] = http_ports[node_id]
     for name, values in settings.items():
         sections.setdefault(name, {}).update(values)
+    of_http: Mapping[str, dict[str, TomlValue]] = {
+        name: {"http_port": port} for name, port in (http_ports or {}).items()
+    }
     peers: list[dict[str, TomlValue]] = [
-        {"id": name, "host": "127.0.0.1", "port": p, "cluster_port": c} for name, p, c in members
+        {"id": name, "host": "127.0.0.1", "port": p, "cluster_port": c, **of_http.get(name, {})}
+        for name, p, c in members
     ]
     lines: list[str] = []
     for name, values in sections.items():

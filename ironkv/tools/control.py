@@ -171,7 +171,10 @@ def _check_ports(nodes: Sequence[Node]) -> None:
     taken = []
     for node in nodes:
         settings = node.settings
-        for port, purpose in ((settings.port, "clients"), (settings.cluster_port, "the other nodes")):
+        wanted = [(settings.port, "clients"), (settings.cluster_port, "the other nodes")]
+        if settings.http_port is not None:
+            wanted.append((settings.http_port, "HTTP"))
+        for port, purpose in wanted:
             if not port_is_free(settings.host, port):
                 taken.append(
                     f"port {port}, which {node.id} needs for {purpose}, is taken by {port_holder(port)}"

@@ -15,6 +15,8 @@ from typing import Any
 from ironkv.tools.client import Client, ErrorReply, ProtocolFault
 from ironkv.tools.processes import Process
 
+HTTP_ABOVE = 2000
+"""The HTTP port is the client port and so many, unless it is set."""
 LEADER, FOLLOWER, CANDIDATE = "leader", "follower", "candidate"
 
 
@@ -28,6 +30,8 @@ class Settings:
     cluster_port: int
     data_dir: str
     config: Path
+    http_port: int | None
+    """None: it has none."""
 
     @classmethod
     def read(cls, path: Path) -> Settings:
@@ -36,15 +40,19 @@ class Settings:
         bind = server.get("bind", "127.0.0.1")
         node_id = node.get("id", path.stem)
         members = cluster.get("nodes", []) if cluster.get("enabled") else []
+        http = document.get("http", {})
         me: dict[str, Any] = next((member for member in members if member.get("id") == node_id), {})
+        port = server.get("port", me.get("port", 6379))
+        http_port = http.get("port", me.get("http_port", port + HTTP_ABOVE))
         return cls(
             node_id=node_id,
             # A server that listens everywhere is asked where it surely answers.
             host={"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind),
-            port=server.get("port", me.get("port", 6379)),
+            port=port,
             cluster_port=cluster.get("port", me.get("cluster_port", 6380)),
             data_dir=node.get("data_dir", f"data/{node_id}"),
             config=path,
+            http_port=http_port if http.get("enabled", True) else None,
         )
 
 
