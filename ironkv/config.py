@@ -91,6 +91,7 @@ class ServerSection(Section):
     notify_keyspace_events: Annotated[
         str, Field(pattern=r"^[AKEg$lshzxetdmn]*$"), Allowed("letters of AKEg$lshzxetdmn, or nothing")
     ] = ""
+    enable_debug_command: Literal["no", "local", "yes"] = "no"
 
 
 class Member(Section):

@@ -231,6 +231,20 @@ def _unpack_map(image: bytes) -> dict[bytes, Any]:
     return found
 
 
+def reread(keyspace: Keyspace) -> Keyspace:
+    """What images of all that `keyspace` holds give."""
+    new = Keyspace()
+    new.stamp_ms, new.entry = keyspace.stamp_ms, keyspace.entry
+    load_extras(new, extras(keyspace))
+    for database in keyspace.used():
+        copy = new.database(database.index)
+        copy.changed = database.changed
+        for slot, values in enumerate(database.values):
+            if values:
+                load(copy, slot, parts(values, database.deadlines[slot]))
+    return new
+
+
 # -- groups of slots: what is stored, sent and compared as one
 
 

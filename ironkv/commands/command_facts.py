@@ -137,6 +137,9 @@ TIPS: Final = _listed(
 )
 """What a client that knows the cluster's shards should do with a command, and with its replies."""
 
+INTERNAL: Final = frozenset({"DEBUG", "PFDEBUG", "PFSELFTEST"})
+"""For the server's own tests."""
+
 DEPRECATED: Final = {
     "BRPOPLPUSH": ("6.2.0", "`BLMOVE` with the `RIGHT` and `LEFT` arguments"),
     "CLUSTER|SLAVES": ("5.0.0", "`CLUSTER REPLICAS`"),

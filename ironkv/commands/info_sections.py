@@ -172,7 +172,7 @@ def replication(node: NodeView) -> Fields:
             yield f"slave{place}", _slave(member)
     else:
         yield from _as_follower(node, raft)
-    yield "master_failover_state", "no-failover"
+    yield "master_failover_state", "failover-in-progress" if node.transferring else "no-failover"
     yield "master_repl_offset", raft["last_index"]
 
 

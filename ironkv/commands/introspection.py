@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from ironkv.commands.command_facts import DEPRECATED, TIPS
+from ironkv.commands.command_facts import DEPRECATED, INTERNAL, TIPS
 from ironkv.commands.help_texts import help_of
 from ironkv.commands.key_specs import key_specs, keys_and_uses, statuses
 from ironkv.commands.patterns import matcher
@@ -151,6 +151,8 @@ def documented(row: Command) -> dict[bytes, Any]:
             b"deprecated_since": since.encode(),
             b"replaced_by": instead.encode(),
         }
+    if row.name in INTERNAL:
+        found[b"doc_flags"] = statuses(["syscmd"])
     if shape := arguments(row):
         found[b"arguments"] = shape
     if row.subcommands:

@@ -149,7 +149,7 @@ def rename(db: Database, args: Args, now_ms: int) -> Reply:
     if args[1] != args[2]:
         _carry(db, args[1], db, args[2])
         db.remove(args[1])
-        db.notify(b"rename_from", args[1])
+        db.tell(b"rename_from", args[1])
         db.notify(b"rename_to", args[2])
     return OK
 
@@ -252,7 +252,7 @@ def move(db: Database, args: Args, now_ms: int) -> Reply:
         return 0
     _carry(db, key, target, key)
     db.remove(key)
-    db.notify(b"move_from", key)
+    db.tell(b"move_from", key)
     target.notify(b"move_to", key)
     return 1
 

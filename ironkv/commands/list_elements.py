@@ -285,5 +285,5 @@ def ltrim(db: Database, args: Args, now_ms: int) -> Reply:
             items.trim(start, stop)
         db.notify(b"ltrim", args[1])
         if start == stop:
-            db.notify(b"del", args[1])
+            db.tell(b"del", args[1])
     return OK

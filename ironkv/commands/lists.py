@@ -292,6 +292,6 @@ def move(db: Database, source: bytes, destination: bytes, from_left: bool, to_le
         target.push_left(taken)
     else:
         target.push_right(taken)
-    db.notify(b"lpush" if to_left else b"rpush", destination)
+    db.tell(b"lpush" if to_left else b"rpush", destination)
     _tell_of_pop(db, source, items, left=from_left)
     return taken[0]

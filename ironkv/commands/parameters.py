@@ -227,6 +227,7 @@ PARAMETERS: Final[dict[str, Parameter]] = {
     "cluster-enabled": Immutable(lambda settings: "no"),
     "databases": Immutable(lambda settings: "16"),
     "dir": Immutable(_setting("node.data_dir")),
+    "enable-debug-command": Immutable(_setting("server.enable_debug_command")),
     "loglevel": LogLevel("log.level"),
     "maxclients": Changeable("limits.maxclients"),
     "maxmemory": Fixed("0", "0b"),

@@ -159,4 +159,5 @@ _OF_THE_CONNECTION: Final[dict[str, Callable[[ScriptCalls, Args], Reply]]] = {
     "PUBLISH": _publish,
     "SPUBLISH": _publish,
     "WAIT": _wait,
+    "WAITAOF": _wait,
 }

@@ -154,8 +154,31 @@ class NodeView(Protocol):
     def blocking_keys(self) -> tuple[int, int]:
         """For how many keys clients wait; for how many of these also to hear that they are gone."""
 
-    def wait_replicas(self, index: int, replicas: int, timeout_ms: int) -> int | Later:
+    def wait_replicas(self, index: int, replicas: int, timeout_ms: int) -> Reply | Later:
         """How many followers hold entry `index` durably, once that is `replicas` or time is up."""
+
+    def wait_durable(self, index: int, local: int, replicas: int, timeout_ms: int) -> Reply | Later:
+        """[1 if this node holds entry `index` durably, how many followers do], once that is as many or time
+        is up."""
+
+    @property
+    def transferring(self) -> bool:
+        """Whether this node is giving the leadership away."""
+
+    def transfer(self, member: str | None) -> None:
+        """Give the leadership to that member, or to the best. Raises NotAvailable."""
+
+    def stop(self) -> None:
+        """Leave in good order."""
+
+    def expire_actively(self, wanted: bool) -> None:
+        """Whether this node logs a tick when deadlines have come and no command has met them."""
+
+    def digest(self) -> bytes:
+        """Names all that this node holds."""
+
+    def reload(self) -> None:
+        """Put all that is held into images, and hold what these give."""
 
     def pause_clients(self, timeout_ms: int, *, writes_only: bool) -> None:
         """Let requests of all clients wait, or writes only; 0 ends it."""

@@ -108,7 +108,7 @@ def smove(db: Database, args: Args, now_ms: int) -> Reply:
         taker = Set.expecting(member, 1)
         db.set(destination, taker)
     if taker.add(member):
-        db.notify(b"sadd", destination)
+        db.tell(b"sadd", destination)
     return 1
 
 
@@ -146,7 +146,7 @@ def spop(db: Database, args: Args, now_ms: int) -> Reply:
         popped = set_.members()
         db.remove(args[1])
         db.notify(b"spop", args[1])
-        db.notify(b"del", args[1])
+        db.tell(b"del", args[1])
     else:
         popped = set_.pop(wanted, db.keyspace.chance)
         if popped:

@@ -157,7 +157,7 @@ def xadd(db: Database, args: Args, now_ms: int) -> Reply:
     stream.add(id_, args[place:])
     db.notify(b"xadd", key)
     if cut is not None and stream.trim(cut):
-        db.notify(b"xtrim", key)
+        db.tell(b"xtrim", key)
     return id_text(id_)
 
 

@@ -187,7 +187,7 @@ def _set_with_options(db: Database, args: Args, now_ms: int) -> Reply:
 
 def _let_die(db: Database, key: bytes, deadline_ms: int) -> None:
     db.set_deadline(key, deadline_ms)
-    db.notify(b"expire", key)
+    db.tell(b"expire", key)
 
 
 @command(

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
 from functools import cache
 from itertools import accumulate
 from math import floor, inf, sqrt
@@ -256,6 +257,16 @@ def registers(value: bytes) -> bytes:
     """The registers of one. Raises Corrupt."""
     body = value[HEADER:]
     return _unpacked(body) if value[4] == DENSE else _spread(body)
+
+
+def runs_described(value: bytes) -> Iterator[bytes]:
+    """The runs of a sparse one as PFDEBUG DECODE gives them: `z:12`, `Z:16000`, `v:value,length`."""
+    for run in _runs_of(value[HEADER:]):
+        length, held = _length(run), _value(run)
+        if held:
+            yield b"v:%d,%d" % (held, length)
+        else:
+            yield b"%b:%d" % (b"Z" if _is_long(run) else b"z", length)
 
 
 def greater(one: bytes, other: bytes) -> bytes:

@@ -83,6 +83,8 @@ class Driver:
         self._seen: tuple[Role, int, str | None] = (Role.FOLLOWER, 0, None)
         self._tick_at = 0.0
         self._handing_to: str | None = None
+        self.expires_actively = True
+        """Whether a tick is logged when deadlines have come and no command has met them."""
         self.readable_until = -inf
         """Until when (steady ms) reads of this node's state are linearizable without asking anybody: the
         leader's lease, and only while all that is committed is applied."""
@@ -144,10 +146,11 @@ class Driver:
         self._work(now)
         return True
 
-    def transfer(self) -> None:
-        """Hand leadership over. Raises NotAvailable when there is nobody to take it."""
+    def transfer(self, target: str | None = None) -> None:
+        """Hand leadership over, to the best follower if none is named. Raises NotAvailable when there is
+        nobody to take it."""
         now = self._world.steady_ms()
-        self.core.transfer(None, now)
+        self.core.transfer(target, now)
         self._work(now)
 
     def timer(self) -> float:
@@ -173,7 +176,7 @@ class Driver:
 
     def _tick(self, now: float) -> None:
         """Log a tick when deadlines may have come and no write is about to move the state's time."""
-        if self.leading and self.proposals.idle:
+        if self.leading and self.proposals.idle and self.expires_actively:
             due_ms = self.machine.keyspace.due_from_ms()
             if due_ms is not None and due_ms <= self.clock.now_ms(now):
                 self.proposals.gathering.ticks = True

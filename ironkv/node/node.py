@@ -141,6 +141,10 @@ class Node:
     def stopping(self) -> bool:
         return self._stopping.is_set()
 
+    def stop(self) -> None:
+        """Leave in good order, as on SIGTERM."""
+        self._stopping.set()
+
     def _build_driver(self) -> None:
         """The core starts from the recovered state."""
         settings, journal = self.settings, self.journal
@@ -178,7 +182,7 @@ class Node:
         """Serve until SIGTERM or SIGINT. Raises Fault, OSError (a port cannot be had)."""
         self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._stopping.set)
+            self._loop.add_signal_handler(number, self.stop)
         try:
             await self._start()
             await self._stopping.wait()
@@ -220,7 +224,7 @@ class Node:
                 if now - said > 2:
                     said = now
                     log.info("%s: %d %%", doing, 100 * done)
-                if self._stopping.is_set():
+                if self.stopping:
                     return False
         self.view.recovered = 1.0
         self.view.recovery_s = time.monotonic() - started

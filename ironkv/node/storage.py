@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ironkv import __version__
+from ironkv import __version__, images
 from ironkv.commands.later import Later
 from ironkv.errors import CommandError, Fault
 from ironkv.keyspace.keyspace import Keyspace
@@ -252,6 +252,12 @@ class Storage:
         log.info("taking a snapshot at entry %d", self._machine.applied)
         self._arm()
         return True
+
+    def reload(self) -> None:
+        """Hold what images of the present state give, as after a restart from a snapshot (DEBUG RELOAD)."""
+        self._snapshotting.abandon()
+        keyspace = self._machine.keyspace
+        keyspace.adopt(images.reread(keyspace))
 
     def save(self) -> Later:
         """Take a snapshot that holds all that is applied now; the reply comes when it is on disk.

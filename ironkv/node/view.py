@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ironkv import __version__, clock
+from ironkv import __version__, clock, images
 from ironkv.commands.later import Later
 from ironkv.errors import CommandError
 from ironkv.node.files import allow_clients
 from ironkv.node.upkeep import Rates, Totals
+from ironkv.node.waits import Wait
+from ironkv.resp.replies import Reply
 
 if TYPE_CHECKING:
     from ironkv.node.node import Node
@@ -105,11 +107,37 @@ class View:
     def blocking_keys(self) -> tuple[int, int]:
         return self._node.dispatch.blocking.keys()
 
-    def wait_replicas(self, index: int, replicas: int, timeout_ms: int) -> int | Later:
+    def wait_replicas(self, index: int, replicas: int, timeout_ms: int) -> Reply | Later:
+        return self._wait(index, 0, replicas, timeout_ms, aof=False)
+
+    def wait_durable(self, index: int, local: int, replicas: int, timeout_ms: int) -> Reply | Later:
+        return self._wait(index, local, replicas, timeout_ms, aof=True)
+
+    def _wait(self, index: int, local: int, replicas: int, timeout_ms: int, *, aof: bool) -> Reply | Later:
         node = self._node
         if not node.leading:
             raise node.not_leader()
-        return node.waits.begin(node.driver, index, replicas, timeout_ms, node.call_later)
+        wait = Wait(index, local, replicas, aof, Later(on_cancel=node.waits.drop))
+        return node.waits.begin(node.driver, wait, timeout_ms, node.call_later)
+
+    @property
+    def transferring(self) -> bool:
+        return not self.loading and self._node.driver.core.transferring_to is not None
+
+    def transfer(self, member: str | None) -> None:
+        self._node.driver.transfer(member)
+
+    def stop(self) -> None:
+        self._node.stop()
+
+    def expire_actively(self, wanted: bool) -> None:
+        self._node.driver.expires_actively = wanted
+
+    def digest(self) -> bytes:
+        return images.digest_of_keyspace(self.keyspace)
+
+    def reload(self) -> None:
+        self._node.storage.reload()
 
     def raft_view(self) -> Mapping[str, Any]:
         node = self._node

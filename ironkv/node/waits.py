@@ -7,17 +7,36 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ironkv.commands.later import Later
 from ironkv.errors import CommandError
+from ironkv.resp.replies import Reply
 
 if TYPE_CHECKING:
     from ironkv.node.driver import Driver
 
 
 class Wait(NamedTuple):
-    """Resolved with how many followers hold `entry`, once that is `replicas`."""
+    """Resolved with how far entry `entry` has come, once that is far enough."""
 
     entry: int
+    local: int
+    """1: this node itself must have it on disk."""
     replicas: int
+    """How many followers must have it on disk."""
+    aof: bool
+    """It is WAITAOF, which is told of both."""
     later: Later
+
+    def holding(self, driver: Driver) -> tuple[int, int]:
+        """(1 if this node has it on disk, how many followers do)"""
+        followers = sum(follower.match >= self.entry for follower in driver.core.followers.values())
+        return int(driver.core.durable_index >= self.entry), followers
+
+    def is_over(self, driver: Driver) -> bool:
+        local, replicas = self.holding(driver)
+        return local >= self.local and replicas >= self.replicas
+
+    def reply(self, driver: Driver) -> Reply:
+        local, replicas = self.holding(driver)
+        return [local, replicas] if self.aof else replicas
 
 
 class ReplicaWaits:
@@ -29,38 +48,31 @@ class ReplicaWaits:
     def begin(
         self,
         driver: Driver,
-        index: int,
-        replicas: int,
+        wait: Wait,
         timeout_ms: int,
         call_later: Callable[[float, Callable[[], None]], Any],
-    ) -> int | Later:
-        """How many followers hold entry `index` durably, once that is `replicas` or time is up (0: never)."""
-
-        def holding() -> int:
-            return _holding(driver, index)
-
-        if (count := holding()) >= replicas:
-            return count
-        later = Later(on_cancel=self._drop)
-        later.interrupt = lambda reply: later.resolve(reply if isinstance(reply, CommandError) else holding())
-        self._waits.append(Wait(index, replicas, later))
+    ) -> Reply | Later:
+        """How far the entry has come, once that is far enough or time is up (0: never)."""
+        if wait.is_over(driver):
+            return wait.reply(driver)
+        later = wait.later
+        later.interrupt = lambda reply: later.resolve(
+            reply if isinstance(reply, CommandError) else wait.reply(driver)
+        )
+        self._waits.append(wait)
         if timeout_ms:
-            call_later(timeout_ms / 1000, lambda: later.resolve(holding()))
+            call_later(timeout_ms / 1000, lambda: later.resolve(wait.reply(driver)))
         return later
 
     def check(self, driver: Driver) -> None:
-        """Followers hold more now, or another leads."""
+        """Followers or this node hold more now, or another leads."""
         if not self._waits:
             return
         for wait in self._waits:
-            count = _holding(driver, wait.entry)
-            if count >= wait.replicas or not driver.leading:
-                wait.later.resolve(count)
-        self._drop()
+            if wait.is_over(driver) or not driver.leading:
+                wait.later.resolve(wait.reply(driver))
+        self.drop()
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
+        """Forget who waits no more."""
         self._waits = [wait for wait in self._waits if not wait.later.done]
-
-
-def _holding(driver: Driver, index: int) -> int:
-    return sum(follower.match >= index for follower in driver.core.followers.values())

@@ -45,7 +45,9 @@ log = logging.getLogger(__name__)
 
 READ: Final = Route.READ
 WRITE: Final = Route.WRITE
-IN_ORDER: Final = SUBSCRIBING | {"HELLO", "RESET", "QUIT", "CLIENT|REPLY", "CONFIG|SET", "WAIT", "WATCH"}
+IN_ORDER: Final = SUBSCRIBING | {
+    "CLIENT|REPLY", "CONFIG|SET", "DEBUG", "HELLO", "QUIT", "RESET", "SHUTDOWN", "WAIT", "WAITAOF", "WATCH",
+}  # fmt: skip
 """They change how earlier replies would look, or look at them: they wait until those are given."""
 PUBLISHING: Final = frozenset({"PUBLISH", "SPUBLISH"})
 """Whoever hears of them may look at what was written before: they are done when that is."""

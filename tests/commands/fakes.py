@@ -55,6 +55,8 @@ class FakeNode:
             "commit": 40, "applied": 40, "last_index": 41, "nodes": MEMBERS,
         }  # fmt: skip
         self.applied_settings: list[str] = []
+        self.transferred_to: list[str | None] = []
+        self.stopped = False
         self.pubsub = PubSub(lambda: None, has_peers=False)
 
     def follow(self, leader: str | None) -> None:
@@ -65,7 +67,27 @@ class FakeNode:
     def blocking_keys(self) -> tuple[int, int]:
         return 2, 1
 
-    def wait_replicas(self, index: int, replicas: int, timeout_ms: int) -> int | Later:
+    def wait_durable(self, index: int, local: int, replicas: int, timeout_ms: int) -> Reply | Later:
+        return [1, 2]
+
+    transferring = False
+
+    def transfer(self, member: str | None) -> None:
+        self.transferred_to.append(member)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def expire_actively(self, wanted: bool) -> None:
+        raise NotImplementedError
+
+    def digest(self) -> bytes:
+        return bytes(16)
+
+    def reload(self) -> None:
+        raise NotImplementedError
+
+    def wait_replicas(self, index: int, replicas: int, timeout_ms: int) -> Reply | Later:
         return 2
 
     def monotonic(self) -> float:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ironkv.commands
+from ironkv.commands import overview
 from ironkv.commands.table import Command, commands, find
 from ironkv.errors import CommandError
 from tests.commands.local import Local
@@ -151,3 +153,17 @@ def test_key_args() -> None:
     assert list(find([b"DBSIZE"]).key_args([b"DBSIZE"])) == []
     with pytest.raises(CommandError, match="unknown command 'nope', with args beginning with: 'a' "):
         find([b"nope", b"a"])
+
+
+def test_the_overview_is_current() -> None:
+    document = Path(__file__).parents[2] / "docs" / "commands.md"
+    assert document.read_text() == overview.text(), "run tools/commands"
+
+
+def test_every_command_of_redis_is_in_the_overview(oracle: Oracle) -> None:
+    lines = overview.text().splitlines()
+    listed = {line.split(" | ")[0].removeprefix("| ").partition(" `")[0] for line in lines}
+    containers = {row.name for row in commands() if row.subcommands}
+    theirs = {name.decode().upper().replace("|", " ") for name in meaning(oracle.ask([b"COMMAND", b"LIST"]))}
+    new_in_7_2 = {"CLIENT NO-TOUCH", "CLIENT SETINFO", "CLUSTER MYSHARDID", "WAITAOF"}
+    assert (theirs | new_in_7_2) - containers <= listed

@@ -258,7 +258,7 @@ def test_a_node_told_to_stop_while_it_loads_does_so(
     commit = node.journal.commit
 
     async def told_at_once() -> None:
-        asyncio.get_running_loop().call_soon(node._stopping.set)
+        asyncio.get_running_loop().call_soon(node.stop)
         await node.run()
 
     asyncio.run(told_at_once())
