@@ -6,6 +6,8 @@
     failover     how long nobody takes a write when the leader dies, or is asked to go
     replay       how long a restart takes with a long log
     connections  thousands of clients at once, each of them served
+    storage      what snapshots cost and save
+    collections  lists, sets, sorted sets and hashes: throughput, reach into a large one, memory
     report       targets, tables, JSON
     plot         the SVG
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ironkv.storage.room import filesystem
-from ironkv.tools.bench import connections, failover, plot, replay, storage, throughput
+from ironkv.tools.bench import collections, connections, failover, plot, replay, storage, throughput
 from ironkv.tools.bench.machine import IN_MEMORY, describe, disk_directory
 from ironkv.tools.bench.report import Report
 
-SECTIONS = ("throughput", "failover", "replay", "connections", "storage")
+SECTIONS = ("throughput", "failover", "replay", "connections", "storage", "collections")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -50,7 +50,9 @@ def _measure(section: str, report: Report, parent: Path, say: Callable[[str], No
     quick = report.quick
     match section:
         case "throughput":
-            report.throughput = throughput.measure(parent, report.rounds, quick, say)
+            report.throughput = throughput.measure(
+                parent, throughput.workloads(quick), report.rounds, quick, say
+            )
         case "failover":
             report.failover = failover.measure(parent, 3 if quick else 10, say)
         case "replay":
@@ -60,6 +62,9 @@ def _measure(section: str, report: Report, parent: Path, say: Callable[[str], No
         case "storage":
             size, overwrites = (100_000, 300_000) if quick else (1_000_000, 10_000_000)
             report.storage = storage.measure(parent, size, overwrites, say)
+        case "collections":
+            size = 100_000 if quick else 1_000_000
+            report.collections = collections.measure(parent, size, report.rounds, quick, say)
 
 
 def _narrator() -> Callable[[str], None]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from ironkv.tools.bench.collections import Collections
 from ironkv.tools.bench.connections import Crowd
 from ironkv.tools.bench.failover import Pauses
 from ironkv.tools.bench.machine import Machine
@@ -63,6 +64,7 @@ class Report:
     replay: Replay | None = None
     connections: list[Crowd] = field(default_factory=list)
     storage: Storage | None = None
+    collections: Collections | None = None
 
     def figures(self) -> list[tuple[Target, float]]:
         """Every target that this run can speak about, with its figure."""
@@ -81,6 +83,8 @@ class Report:
             found.append((CONNECTED, max((c.asked for c in self.connections if c.is_clean), default=0)))
         if self.storage is not None:
             found += self.storage.figures
+        if self.collections is not None:
+            found += self.collections.figures()
         return found
 
     def is_met(self) -> bool:
@@ -105,6 +109,8 @@ class Report:
             parts += ["", *_connections_table(self.connections)]
         if self.storage is not None:
             parts += ["", *table(["storage", "found"], self.storage.told)]
+        if self.collections is not None:
+            parts += ["", *table(["collections", "found"], self.collections.told())]
         rows = [
             [t.name, _figure(f, t.unit), _bound(t, t.at_least), _bound(t, t.aim), t.mark(f)]
             for t, f in self.figures()
@@ -134,6 +140,7 @@ class Report:
             "replay": asdict(self.replay) if self.replay else None,
             "connections": [asdict(crowd) for crowd in self.connections],
             "storage": dict(self.storage.told) if self.storage else None,
+            "collections": dict(self.collections.told()) if self.collections else None,
             "targets": [
                 {"name": t.name, "measured": f, "at_least": t.at_least, "aim": t.aim, "met": t.is_met(f)}
                 for t, f in self.figures()

@@ -7,7 +7,7 @@ import re
 import shutil
 import statistics
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,9 @@ from ironkv.tools.bench.partners import (
 RUN_LIMIT_S = 120
 REPEATS = 3
 _CALIBRATION_S = 0.3
+POPS = {"RPOP": "LPUSH"}
+"""What takes away, and what puts there what it takes."""
+PUSHED_FIRST = 5_000
 
 
 class Spoiled(Exception):
@@ -75,12 +78,14 @@ def workloads(quick: bool) -> list[Workload]:
     return [Workload(p, c, operation) for p in pipelines for c in clients for operation in ("SET", "GET")]
 
 
-def measure(parent: Path, rounds: int, quick: bool, say: Callable[[str], None]) -> list[Cell]:
+def measure(
+    parent: Path, wanted: Sequence[Workload], rounds: int, quick: bool, say: Callable[[str], None]
+) -> list[Cell]:
     """Every workload against every partner, `rounds` times, each time with fresh servers."""
     program = shutil.which("redis-benchmark")
     if program is None:
         raise SystemExit("no redis-benchmark here (Debian: apt install redis-tools)")
-    cells = [Cell(workload) for workload in workloads(quick)]
+    cells = [Cell(workload) for workload in wanted]
     seconds = 1.0 if quick else 2.5
     names = (IRONKV, REDIS_ALWAYS, REDIS_MEMORY)
     total = rounds * len(cells) * len(names)
@@ -118,10 +123,21 @@ def _repeated(program: str, partner: Partner, cell: Cell, seconds: float, say: C
 def _measured(program: str, partner: Partner, workload: Workload, seconds: float) -> Run:
     """A run of about `seconds`, as long as a short one before it suggests."""
     batch = workload.clients * workload.pipeline
+    if workload.operation in POPS:
+        return _popped(program, partner.port(), workload, seconds)
     first = _run(program, partner.port(), workload, max(4 * batch, 5_000))
     if first.per_second * _CALIBRATION_S > max(4 * batch, 5_000):
         first = _run(program, partner.port(), workload, int(first.per_second * _CALIBRATION_S))
     return _run(program, partner.port(), workload, max(4 * batch, int(first.per_second * seconds)))
+
+
+def _popped(program: str, port: int, workload: Workload, seconds: float) -> Run:
+    """A run whose every command finds an element: as many are pushed before as it takes away."""
+    pushes = Workload(workload.pipeline, workload.clients, POPS[workload.operation])
+    rate = _run(program, port, pushes, PUSHED_FIRST).per_second
+    enough = max(PUSHED_FIRST, int(rate * seconds))
+    _run(program, port, pushes, enough)
+    return _run(program, port, workload, enough)
 
 
 def _run(program: str, port: int, workload: Workload, requests: int) -> Run:
@@ -142,6 +158,6 @@ def _run(program: str, port: int, workload: Workload, requests: int) -> Run:
 
 
 def _parsed(text: str) -> Run:
-    header, values = (row for row in csv.reader(text.splitlines()) if len(row) > 1)
+    header, *_, values = (row for row in csv.reader(text.splitlines()) if len(row) > 1)  # LRANGE pushes first
     row = dict(zip(header, values, strict=True))
     return Run(float(row["rps"]), float(row["p50_latency_ms"]), float(row["p99_latency_ms"]))
