@@ -160,8 +160,6 @@ def set_(db: Database, args: Args, now_ms: int) -> Reply:
         db.set(key, value)
         db.notify(b"set", key)
         return OK
-    if not db.quiet[slot]:
-        db.touch(slot)
     db.values[slot][key] = value
     db.keyspace.changes += 1
     return OK
@@ -288,9 +286,20 @@ def mget(db: Database, args: Args, now_ms: int) -> Reply:
 def mset(db: Database, args: Args, now_ms: int) -> Reply:
     """MSET key value [key value ...]"""
     check_pairs(args)
-    for place in range(1, len(args), 2):
-        db.set(args[place], args[place + 1])
-        db.notify(b"set", args[place])
+    keyspace, values, all_deadlines, quiet = db.keyspace, db.values, db.deadlines, db.quiet
+    pairs = iter(args)
+    next(pairs)
+    for key, value in zip(pairs, pairs, strict=True):
+        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 0x3FFF
+        deadlines = all_deadlines[slot]
+        if (deadlines and key in deadlines) or keyspace.listener is not None:
+            db.set(key, value)
+            db.notify(b"set", key)
+            continue
+        if not quiet[slot]:
+            db.touch(slot)
+        values[slot][key] = value
+        keyspace.changes += 1
     return OK
 
 

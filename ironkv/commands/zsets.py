@@ -73,6 +73,7 @@ def parse_zadd(args: Args) -> AddOptions:
     "write denyoom fast",
     keys=ONE_KEY,
     check=parse_zadd,
+    plain=4,
     group="sorted-set",
     since="1.2.0",
     complexity="O(log(N)) for each item added, where N is the number of elements in the sorted set.",
@@ -81,6 +82,8 @@ def parse_zadd(args: Args) -> AddOptions:
 )
 def zadd(db: Database, args: Args, now_ms: int) -> Reply:
     """ZADD key [NX | XX] [GT | LT] [CH] [INCR] score member [score member ...]"""
+    if len(args) == 4 and args[2].upper() not in ADD_OPTIONS:
+        return _add_one(db, args[1], real(args[2]), args[3])
     only, changed, increment, scored = parse_zadd(args)
     zset = zset_at(db, args[1])
     if zset is None:
@@ -107,6 +110,23 @@ def zadd(db: Database, args: Args, now_ms: int) -> Reply:
         else:
             db.keyspace.changes += 1
     return added + updated if changed else added
+
+
+def _add_one(db: Database, key: bytes, score: float, member: bytes) -> int:
+    """ZADD of one member without options: 1 if it is new."""
+    zset = zset_at(db, key)
+    if zset is None:
+        zset = SortedSet()
+        db.set(key, zset)
+    old = zset.score(member)
+    if old == score:
+        return 0
+    zset.set(member, score)
+    if db.keyspace.listener is not None:
+        db.notify(b"zadd", key)
+    else:
+        db.keyspace.changes += 1
+    return 1 if old is None else 0
 
 
 def _increment(

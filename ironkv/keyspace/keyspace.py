@@ -33,6 +33,7 @@ Always true between two commands
 from __future__ import annotations
 
 import random
+from binascii import crc_hqx
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from operator import or_
@@ -92,7 +93,7 @@ class Database:
 
     def find(self, key: bytes) -> Value | None:
         """The live value of `key`, or None. Changes nothing. Raises Due (reads only)."""
-        slot = slot_of(key)
+        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 0x3FFF
         value = self.values[slot].get(key)
         if value is not None:
             if type(value) is not bytes and not self.quiet[slot] and self.keyspace.writing:
@@ -153,7 +154,7 @@ class Database:
 
     def set(self, key: bytes, value: Value) -> None:
         """Put a value in place of whatever was there, its deadline included."""
-        slot = slot_of(key)
+        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 0x3FFF
         if not self.quiet[slot]:
             self.touch(slot)
         values, deadlines = self.values[slot], self.deadlines[slot]
@@ -166,7 +167,7 @@ class Database:
 
     def update(self, key: bytes, value: Value) -> None:
         """Change a live key's value and leave its deadline; a dead key is replaced as by `set`."""
-        slot = slot_of(key)
+        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 0x3FFF
         if not self.quiet[slot]:
             self.touch(slot)
         values, deadlines = self.values[slot], self.deadlines[slot]

@@ -164,7 +164,8 @@ class List:
 
     def push_left(self, items: Sequence[bytes]) -> None:
         """Put the elements before the first, one after the other."""
-        self._make_room(items)
+        if not self._is_quicklist:
+            self._make_room(items)
         blocks = self._blocks
         first = blocks[0]
         for item in items:
@@ -177,7 +178,8 @@ class List:
 
     def push_right(self, items: Sequence[bytes]) -> None:
         """Put the elements behind the last."""
-        self._make_room(items)
+        if not self._is_quicklist:
+            self._make_room(items)
         blocks = self._blocks
         last = blocks[-1]
         for item in items:

@@ -325,6 +325,9 @@ class SortedSet:
         """Where in a block the member is, or belongs."""
         scores = self._block_scores[block]
         low = bisect_left(scores, score)
+        if low + 1 >= len(scores) or scores[low + 1] != score:  # at most one other has this score
+            other = low < len(scores) and scores[low] == score
+            return low + 1 if other and self._blocks[block][low] < member else low
         return bisect_left(self._blocks[block], member, low, bisect_right(scores, score, low))
 
     def _parts(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
@@ -383,9 +386,14 @@ class SortedSet:
 
     def _unlink(self, score: float, member: bytes) -> None:
         block = bisect_left(self._tops, (score, member))
+        members, scores = self._blocks[block], self._block_scores[block]
         place = self._place_in(block, score, member)
-        del self._blocks[block][place], self._block_scores[block][place]
-        self._has_lost(block, 1)
+        del members[place], scores[place]
+        if place < len(members) and len(members) >= BLOCK // 4:
+            if self._positions is not None:
+                self._positions.add(block, -1)
+        else:
+            self._has_lost(block, 1)
 
     def _has_lost(self, block: int, count: int) -> None:
         """Put in order what is around a block that has lost members."""

@@ -115,6 +115,13 @@ LARGE: Final = 16 * 1024
 BULK_HEADS: Final = [b"$%d\r\n" % n for n in range(SHORT)]
 """Headers of short bulk strings: a list lookup is half the cost of formatting."""
 SMALL_INTS: Final = [b":%d\r\n" % n for n in range(SHORT)]
+_BEHIND_ANOTHER: Final = [CRLF + head for head in BULK_HEADS]
+MANY: Final = 4
+"""Values from which on it pays to see whether they are all of one type."""
+_PIECE: Final = 256
+"""Strings that are joined at once: a large reply is sent piece by piece."""
+_ONLY_BYTES: Final = {bytes}
+_ONLY_INTS: Final = {int}
 _ARRAY_HEADS: Final = [b"*%d\r\n" % n for n in range(SHORT)]
 
 
@@ -177,7 +184,33 @@ def _null_array(out: list[bytes], _value: object, proto: int) -> None:
     out.append(b"*-1\r\n" if proto == 2 else b"_\r\n")
 
 
+def append_alike(out: list[bytes], items: Sequence[Reply]) -> bool:
+    """Append many values of one type, short strings or integers; False if they are not that.
+
+    In RESP2 and RESP3 alike, and at a third of the cost of one after the other.
+    """
+    kinds = {*map(type, items)}
+    if kinds == _ONLY_INTS:
+        for at in range(0, len(items), _PIECE):
+            piece = items[at : at + _PIECE]
+            out.append(b":%d\r\n" * len(piece) % (*piece,))
+        return True
+    if kinds != _ONLY_BYTES or max(map(len, items)) >= SHORT:
+        return False
+    for at in range(0, len(items), _PIECE):
+        piece = items[at : at + _PIECE]
+        parts = [b""] * (2 * len(piece))
+        parts[::2] = map(_BEHIND_ANOTHER.__getitem__, map(len, piece))
+        parts[1::2] = piece
+        parts[0] = parts[0][2:]
+        parts.append(CRLF)
+        out.append(b"".join(parts))
+    return True
+
+
 def _items(out: list[bytes], items: Sequence[Reply], proto: int) -> None:
+    if len(items) >= MANY and append_alike(out, items):
+        return
     for item in items:
         append(out, item, proto)
 

@@ -59,11 +59,29 @@ def _write_alike(dispatch: Dispatch, connection: Connection, row: Command, reque
     ):
         return False
     name, size = requests[0][0], row.plain_size
-    for args in requests:
-        if len(args) != size or args[0] != name:
-            return False
+    if size:
+        for args in requests:
+            if len(args) != size or args[0] != name:
+                return False
+    elif row.blocks or row.subcommands or not _are_sound(row, name, requests):
+        return False
     if name != row.wire_name:
         for args in requests:
             args[0] = row.wire_name
     dispatch.propose(connection, requests)
+    return True
+
+
+def _are_sound(row: Command, name: bytes, requests: list[Request]) -> bool:
+    """Whether requests of various lengths are all for this command, and nothing is wrong with them."""
+    least, most, check = row.least, row.most, row.check
+    for args in requests:
+        if args[0] != name or not least <= len(args) <= most:
+            return False
+    if check is not None:
+        try:
+            for args in requests:
+                check(args)
+        except Exception:  # one by one they are told what it is
+            return False
     return True

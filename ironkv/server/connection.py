@@ -199,7 +199,7 @@ class Connection(asyncio.Protocol):
         self.pending -= count
         if settled[0] is replies.OK and settled.count(replies.OK) == count and self.replies == "on":
             self.out.append(replies.OK.wire * count)
-        else:
+        elif count < replies.MANY or self.replies != "on" or not replies.append_alike(self.out, settled):
             for reply in settled:
                 self.answer(reply)
         self.push_own()

@@ -18,6 +18,7 @@ from ironkv.resp.replies import (
     Push,
     Status,
     Verbatim,
+    append,
     encode,
     format_float,
 )
@@ -63,6 +64,23 @@ CASES: list[tuple[Any, bytes, bytes]] = [
 def test_encoding(reply: Any, resp2: bytes, resp3: bytes) -> None:
     assert encode(reply, 2) == resp2
     assert encode(reply, 3) == resp3
+
+
+@given(
+    st.lists(st.integers(-(2**63), 2**63 - 1), max_size=700)
+    | st.lists(st.binary(max_size=3) | st.integers(1_000, 1_100).map(bytes), max_size=700)
+    | st.lists(st.booleans() | st.integers(0, 3) | st.none() | st.binary(max_size=2), max_size=20)
+)
+def test_many_values_are_encoded_as_one_after_the_other(values: list[Any]) -> None:
+    for proto in (2, 3):
+        one_by_one = b"*%d\r\n" % len(values) + b"".join(encode(value, proto) for value in values)
+        assert encode(values, proto) == one_by_one
+
+
+def test_a_large_reply_is_in_pieces() -> None:
+    out: list[bytes] = []
+    append(out, [b"x" * 1_000] * 10_000, 2)
+    assert max(map(len, out)) < 300_000
 
 
 def test_an_unknown_type_is_a_fault_of_ours() -> None:

@@ -57,6 +57,31 @@ def test_any_case_of_a_name(client: Client) -> None:
     assert client.ask(*["get a"] * 5) == [b"3"] * 5
 
 
+def test_a_pipeline_of_one_command_in_various_lengths(client: Client) -> None:
+    assert client.ask("RPUSH l a", "RPUSH l b c", "rpush l d", "RPUSH l e f g") == [1, 3, 4, 7]
+    assert client.ask(*["LPOP l"] * 4, "LPOP l 2", "LPOP l", "LPOP l") == [
+        b"a", b"b", b"c", b"d", [b"e", b"f"], b"g", None,
+    ]  # fmt: skip
+    assert client.ask("MSET a 1", "MSET a 2 b 3", "MSET c 4", "MSET c 5") == [b"OK"] * 4
+    assert client.ask("ZADD z 1 a", "ZADD z NX 2 b", "ZADD z 3 c 4 d", "ZADD z 5 a") == [1, 1, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("line", "refusal"),
+    [
+        ("ZADD z x m", "-ERR value is not a valid float"),
+        ("ZADD z NX m", "-ERR syntax error"),
+        ("ZADD z", "-ERR wrong number of arguments for 'zadd' command"),
+        ("ZADD z NX XX 1 m", "-ERR XX and NX options at the same time are not compatible"),
+    ],
+)
+def test_one_that_is_wrong_among_many_alike(client: Client, line: str, refusal: str) -> None:
+    good = [f"ZADD z NX {n} {n}" for n in range(5)]
+    assert client.ask(*good, line, *good) == [1] * 5 + [refusal] + [0] * 5
+    assert client.ask("ZADD s 1 a", "ZADD s 2 b", "ZADD s 3 c", line) == [1, 1, 1, refusal]
+    assert client.ask("ZADD s 4 a b", "ZCARD s") == ["-ERR syntax error", 3]
+
+
 def test_select_in_the_middle_of_pending_writes(client: Client) -> None:
     replies = client.ask(
         "SET a zero", "SELECT 1", "SET a one", "GET a", "SELECT 0", "GET a", "SELECT 16", "GET a",
