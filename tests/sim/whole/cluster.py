@@ -26,7 +26,7 @@ from tests.sim.whole.world import World
 HEARTBEAT_MS = 50
 TIMEOUT_MS = 300
 STORM_MS = 5000.0
-CALM_MS = 4000.0
+CALM_MS = 3000.0
 CLIENTS = 6
 
 
@@ -47,7 +47,7 @@ class Cluster:
         self.reads = chance.choice(("lease", "lease", "lease", "quorum"))
         self.keep_entries = chance.choice((0, 5, 50, 100_000))
         self.snapshot_every = chance.choice((150, 600, 2500))
-        self.client_every = chance.choice((5, 20, 60))
+        self.client_every = chance.choice((8, 25, 80))
         self.clocks_jumped = self.weather.clocks_off > 0
         self.installed = self.wiped = self.damaged = self.snapshots = 0
         self.names = [f"n{number + 1}" for number in range(chance.choice((3, 3, 3, 5)))]
