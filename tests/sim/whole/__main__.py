@@ -75,7 +75,7 @@ def work(seeds: range, until: float, results: Queue[tuple[int, str | None, Tally
     results.put(None)
 
 
-def many(first: int, runs: int, minutes: float, jobs: int) -> int:
+def many(first: int, runs: int, minutes: float, jobs: int, *, only_one: bool) -> int:
     """Runs from seed `first` on, until there are so many or so much time has passed."""
     started = said = time.monotonic()
     failed: list[int] = []
@@ -101,6 +101,10 @@ def many(first: int, runs: int, minutes: float, jobs: int) -> int:
         if violation is not None:
             failed.append(seed)
             print(f"seed {seed}: {violation}\n  replay: ./tools/sim --replay {seed}", flush=True)
+            if only_one:
+                for process in processes:
+                    process.terminate()
+                break
         now = time.monotonic()
         if now - said >= (2 if sys.stdout.isatty() else 60):
             said = now
@@ -132,13 +136,14 @@ def main() -> int:
     parser.add_argument("--first", type=int, metavar="SEED", help="where to begin (else anywhere)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (else one per core)")
     parser.add_argument("--replay", type=int, metavar="SEED", help="one run, with its trace")
+    parser.add_argument("-x", action="store_true", help="stop at the first violation")
     asked = parser.parse_args()
     if asked.replay is not None:
         return replay(asked.replay)
     first = asked.first if asked.first is not None else random.SystemRandom().randrange(1 << 40)
     minutes = asked.minutes or (float("inf") if asked.seeds < 1_000_000_000 else 1)
     print(f"from seed {first} on, {asked.jobs} processes")
-    return many(first, asked.seeds, minutes, asked.jobs)
+    return many(first, asked.seeds, minutes, asked.jobs, only_one=asked.x)
 
 
 if __name__ == "__main__":

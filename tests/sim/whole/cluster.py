@@ -138,7 +138,7 @@ class Cluster:
         return [computer for computer in self.computers.values() if computer.running and computer.leads]
 
     def start_later(self, computer: Computer, mean_ms: float = 100) -> None:
-        self.world.after(self.chance.expovariate(1 / mean_ms), lambda: self.stormy and computer.start())
+        self.world.after(self.chance.expovariate(1 / mean_ms), computer.start)
 
     def clients_lose(self, computer: Computer) -> None:
         for client in self.clients:

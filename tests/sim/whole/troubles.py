@@ -132,7 +132,11 @@ def rot(cluster: Cluster, computer: Computer) -> None:
     cluster.damaged += 1
     cluster.tell(f"a record on the disk of {computer.name} is damaged")
 
+    disk = computer.disk
+
     def found_out() -> None:
+        if computer.disk is not disk:
+            return
         computer.start()
         # Not every record is read at a start: an operator replaces the disk all the same.
         computer.crash()

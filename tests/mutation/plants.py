@@ -1,0 +1,481 @@
+"""The bugs. Each is one that a tired author might write, or that was found in a system like this one."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+STORIES, CORE, WHOLE, PARTS, NODES = "stories", "core", "whole", "parts", "nodes"
+RAFT: Final = (STORIES, CORE, WHOLE)
+NODE: Final = (WHOLE, NODES, PARTS)
+DISK: Final = (PARTS, WHOLE)
+
+
+class Plant(NamedTuple):
+    """`old` stands once in ironkv/`file` and becomes `new`; `suites` are asked in this order."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    suites: tuple[str, ...] = RAFT
+
+
+PLANTS: Final = (
+    # -- elections and promises
+    Plant(
+        "a vote leaves before it is durable",
+        "raft/promises.py",
+        "        if self.durable:\n            outbox.append(message)",
+        "        if True:\n            outbox.append(message)",
+    ),
+    Plant(
+        "two votes in one term",
+        "raft/core.py",
+        "            and self._hard.voted_for in (None, message.sender)\n",
+        "",
+    ),
+    Plant(
+        "a vote for a log that lacks entries",
+        "raft/log.py",
+        "return (last_term, last_index) >= (self.last_term, self.last_index)",
+        "return last_index >= self.last_index",
+    ),
+    Plant(
+        "a vote without looking at the log",
+        "raft/log.py",
+        "return (last_term, last_index) >= (self.last_term, self.last_index)",
+        "return True",
+    ),
+    Plant(
+        "PreVote does not look at the log",
+        "raft/core.py",
+        "            and not self._bound(now)\n"
+        "            and self._log.up_to_date(message.last_index, message.last_term)\n",
+        "            and not self._bound(now)\n",
+    ),
+    Plant(
+        "PreVote does not ask whether a leader lives",
+        "raft/core.py",
+        "            and not self._bound(now)\n            and self._log",
+        "            and self._log",
+    ),
+    Plant(
+        "a vote in spite of a living leader",
+        "raft/core.py",
+        "if message.term >= self.term and self._bound(now):",
+        "if False:",
+    ),
+    Plant(
+        "a node that starts owes no loyalty",
+        "raft/core.py",
+        "        self._heard = now\n        self._heard_round = (0, 0)",
+        "        self._heard = -inf\n        self._heard_round = (0, 0)",
+    ),
+    Plant(
+        "a minority elects",
+        "raft/quorum.py",
+        "return voters // 2 + 1",
+        "return voters // 2",
+    ),
+    Plant(
+        "CheckQuorum never strikes",
+        "raft/leader.py",
+        "return now >= self.rounds.unanswered_since() + self._config.election_timeout_ms",
+        "return False",
+    ),
+    Plant(
+        "a node that lost its disk votes as if nothing had happened",
+        "node/storage.py",
+        "return hard.fresh if hard is not None else len(self._host.members()) > 1",
+        "return hard.fresh if hard is not None else False",
+        (WHOLE,),
+    ),
+    # -- replication
+    Plant(
+        "entries of older terms are counted (figure 8)",
+        "raft/leader.py",
+        "if index <= self._log.commit or index < self.first_of_term:",
+        "if index <= self._log.commit:",
+    ),
+    Plant(
+        "one disk is enough to commit",
+        "raft/quorum.py",
+        "return sorted(acked, reverse=True)[len(acked) // 2]",
+        "return sorted(acked, reverse=True)[max(0, len(acked) // 2 - 1)]",
+    ),
+    Plant(
+        "an ack before the entries are durable",
+        "raft/core.py",
+        "match = min(self._matched, self._log.durable)",
+        "match = self._matched",
+    ),
+    Plant(
+        "the disk's report is taken for the newest write (ABA)",
+        "raft/core.py",
+        "        if mark != self._writing:\n",
+        "        if False:\n",
+    ),
+    Plant(
+        "a write under way vouches for entries that replaced it",
+        "raft/log.py",
+        "        self._writing = min(self._writing, index - 1)\n",
+        "",
+    ),
+    Plant(
+        "a conflict leaves `durable` where it was",
+        "raft/log.py",
+        "        self.durable = min(self.durable, index - 1)\n",
+        "",
+    ),
+    Plant(
+        "no truncation on a conflict",
+        "raft/log.py",
+        "if self.knows(entry.index) and self.term(entry.index) != entry.term:",
+        "if False:",
+    ),
+    Plant(
+        "a repeated Append truncates",
+        "raft/log.py",
+        "if self.knows(entry.index) and self.term(entry.index) != entry.term:",
+        "if self.knows(entry.index) and entry.index > self.commit:",
+    ),
+    Plant(
+        "commit goes beyond what is known to match",
+        "raft/core.py",
+        "min(message.commit, self._matched)",
+        "min(message.commit, log.last_index)",
+    ),
+    Plant(
+        "the match with one leader is taken for the next's",
+        "raft/core.py",
+        "        self._matched = self._log.commit\n        self._acked = 0",
+        "        self._acked = 0",
+    ),
+    Plant(
+        "entries are taken without looking at the one before",
+        "raft/log.py",
+        "return self.knows(index) and self.term(index) == term",
+        "return self.knows(index)",
+    ),
+    Plant(
+        "no entry of its own when a leader begins",
+        "raft/leader.py",
+        '        self._add(EntryKind.NOOP, b"")\n',
+        "",
+    ),
+    Plant(
+        "the window to a follower has no end",
+        "raft/progress.py",
+        "            and len(self._flight) < most_messages\n",
+        "",
+    ),
+    Plant(
+        "acks of a disk that was lost still count",
+        "raft/progress.py",
+        "self.match = self.round = self.commit_sent = self.fresh_since = 0",
+        "self.round = self.commit_sent = self.fresh_since = 0",
+    ),
+    Plant(
+        "what a fresh follower says counts at once",
+        "raft/leader.py",
+        "        if not since:\n            return True\n",
+        "        if since >= 0:\n            return True\n",
+    ),
+    # -- leases and reads
+    Plant(
+        "a lease without an entry of its own term",
+        "raft/leader.py",
+        "or self.transfer is not None or not self.settled:",
+        "or self.transfer is not None:",
+    ),
+    Plant(
+        "a lease while leadership is handed over",
+        "raft/leader.py",
+        "if not self._config.lease_reads or self.transfer is not None or not",
+        "if not self._config.lease_reads or not",
+    ),
+    Plant(
+        "a lease longer than the promise it rests on",
+        "raft/reads.py",
+        "LEASE_FRACTION: Final = 0.8",
+        "LEASE_FRACTION: Final = 1.6",
+    ),
+    Plant(
+        "a lease counted from the answer",
+        "raft/reads.py",
+        "            self.confirmed, self.confirmed_sent = self._sent.popleft()",
+        "            self.confirmed, self.confirmed_sent = self._sent.popleft()\n"
+        "            self.confirmed_sent = max([self.confirmed_sent, *(sent for _, sent in self._sent)])",
+    ),
+    Plant(
+        "a lease from before a transfer that was given up",
+        "raft/leader.py",
+        "            self.rounds.give_away(self.transfer.horizon)\n",
+        "",
+    ),
+    Plant(
+        "ReadIndex without an entry of its own term",
+        "raft/leader.py",
+        "        if self.settled:\n            for read",
+        "        if True:\n            for read",
+    ),
+    Plant(
+        "a read joins a round that was sent before it",
+        "raft/reads.py",
+        "        self._gathering.append(read)",
+        "        if self._asked:\n            self._asked.append((self._asked[-1][0], read))\n"
+        "        else:\n            self._gathering.append(read)",
+    ),
+    Plant(
+        "reads are served without a lease",
+        "node/node.py",
+        "        if now < self.driver.readable_until:\n"
+        "            self._set_read_time(now)\n            return True\n        if connection",
+        "        if self.leading:\n"
+        "            self._set_read_time(now)\n            return True\n        if connection",
+        NODE,
+    ),
+    Plant(
+        "the lease outlives its leader",
+        "node/driver.py",
+        "self.readable_until = core.lease_until() if self.machine.applied == core.commit else -inf",
+        "self.readable_until = max(self.readable_until, core.lease_until())",
+        NODE,
+    ),
+    Plant(
+        "a granted read does not wait until its index is applied",
+        "node/driver.py",
+        "self.reads.release(self.machine.applied)",
+        "self.reads.release(1 << 62)",
+        NODE,
+    ),
+    Plant(
+        "a round answers reads that came after it",
+        "node/reads.py",
+        "                    reader.may_read(requests)",
+        "                    reader.may_read(1 << 30)",
+        NODE,
+    ),
+    Plant(
+        "a read rides on a batch that is on its way",
+        "node/proposals.py",
+        "return owner.batch is not None and owner.batch.index == 0",
+        "return owner.batch is not None",
+        NODE,
+    ),
+    # -- writes and their replies
+    Plant(
+        "an overwritten batch is answered as done",
+        "node/proposals.py",
+        "mine = [batch for batch in here if batch.term == entry.term]",
+        "mine = here",
+        NODE,
+    ),
+    Plant(
+        "a write whose fate is open is said not to have happened",
+        "node/proposals.py",
+        "self._fail(batch, OutcomeUnknown(UNKNOWN))",
+        'self._fail(batch, NotAvailable("NOTLEADER not leader"))',
+        NODE,
+    ),
+    Plant(
+        "writes in flight are forgotten at step-down",
+        "node/driver.py",
+        "            self.proposals.orphan(now + self._unknown_after_ms)\n",
+        "            pass\n",
+        NODE,
+    ),
+    Plant(
+        "a reply is given twice",
+        "node/proposals.py",
+        "                owner.settle(batch.replies[at : at + count])  # type: ignore[index]\n",
+        "                owner.settle(batch.replies[at : at + count])  # type: ignore[index]\n"
+        "                if len(queue) > 2:\n"
+        "                    owner.settle(batch.replies[at : at + count])  # type: ignore[index]\n",
+        NODE,
+    ),
+    Plant(
+        "what is gathered is proposed twice when it was refused once",
+        "node/proposals.py",
+        "                self._full = batches[place:]  # nobody is refused",
+        "                self._full = [*batches[place:], *batches[place:]]  # nobody is refused",
+        (PARTS, *NODE),
+    ),
+    # -- time
+    Plant(
+        "a leader takes its own clock for the cluster's",
+        "clock.py",
+        "self._offset = max(offsets[(len(offsets) - 1) // 2], self._floor)",
+        "self._offset = wall - now",
+        DISK,
+    ),
+    Plant(
+        "a new leader's time may lie behind the old one's",
+        "clock.py",
+        "self._offset = max(offsets[(len(offsets) - 1) // 2], self._floor)",
+        "self._offset = offsets[(len(offsets) - 1) // 2]",
+        DISK,
+    ),
+    Plant(
+        "nobody ticks when keys fall due",
+        "node/driver.py",
+        "if due_ms is not None and due_ms <= self.clock.now_ms(now):",
+        "if False:",
+        (*NODE,),
+    ),
+    Plant(
+        "chance differs between replicas",
+        "keyspace/keyspace.py",
+        "self._chance = random.Random(self.entry)",
+        "self._chance = random.Random()",
+        (PARTS, WHOLE),
+    ),
+    Plant(
+        "deadlines are set by a clock of the replica's own",
+        "machine.py",
+        "        keyspace.purge(PURGE_MOST)\n",
+        "        keyspace.purge(PURGE_MOST)\n        now_ms += id(self) // 64 % 1000\n",
+        (PARTS, WHOLE),
+    ),
+    # -- the journal
+    Plant(
+        "a vote is not written again",
+        "storage/journal.py",
+        "if promise != self._promise or self._hint_age",
+        "if self._promise is None or self._hint_age",
+        DISK,
+    ),
+    Plant(
+        "commits are not flushed",
+        "storage/journal.py",
+        "map_size=map_size, max_dbs=2, subdir=True, max_spare_txns=4,",
+        "map_size=map_size, max_dbs=2, subdir=True, max_spare_txns=4, sync=False,",
+        (WHOLE, PARTS),
+    ),
+    Plant(
+        "a conflicting tail stays in the journal",
+        "storage/journal.py",
+        "        if first <= self.last_index:\n            self._truncate(txn, first)\n",
+        "",
+        DISK,
+    ),
+    Plant(
+        "a failed flush is tried again in place",
+        "storage/journal.py",
+        "if isinstance(error, lmdb.PanicError | lmdb.CorruptedError) or not is_full(self.path):",
+        "if isinstance(error, lmdb.PanicError | lmdb.CorruptedError):",
+        DISK,
+    ),
+    Plant(
+        "damaged entries are taken",
+        "storage/codec.py",
+        "        if crc == crc_of(record):\n",
+        "        if True:\n",
+        DISK,
+    ),
+    Plant(
+        "a journal that lost its end is taken",
+        "storage/journal.py",
+        "        if self.commit > self.last_index:\n",
+        "        if False:\n",
+        DISK,
+    ),
+    Plant(
+        "recovery applies what is not known to be committed",
+        "node/storage.py",
+        "            if entry.index <= known:\n",
+        "            if True:\n",
+        NODE,
+    ),
+    # -- snapshots
+    Plant(
+        "a snapshot is current before the journal has its entries",
+        "node/snapshotting.py",
+        "if job.queued or job.finishing or self._world.durable_index() < job.index:",
+        "if job.queued or job.finishing:",
+        NODE,
+    ),
+    Plant(
+        "a snapshot shows writes that came after it",
+        "imaging.py",
+        "        keyspace.imager = self.before_write\n",
+        "",
+        (PARTS, WHOLE),
+    ),
+    Plant(
+        "the log is trimmed beyond the snapshot",
+        "node/compaction.py",
+        "        return min(self.snapshot_index, pinned, tail)",
+        "        return min(pinned, tail)",
+        NODE,
+    ),
+    Plant(
+        "the log is trimmed under a snapshot that is being sent",
+        "node/compaction.py",
+        "        return min(self.snapshot_index, pinned, tail)",
+        "        return min(self.snapshot_index, tail)",
+        (PARTS, *NODE),
+    ),
+    Plant(
+        "an old snapshot is installed over a newer state",
+        "raft/core.py",
+        "if index <= self._log.commit or self._lead is not None:",
+        "if self._lead is not None:",
+    ),
+    Plant(
+        "a snapshot is taken to fit a log of another term",
+        "raft/log.py",
+        "replaced = not self.matches(index, term)",
+        "replaced = index > self.last_index",
+    ),
+    Plant(
+        "parts of a snapshot that got lost are not missed",
+        "node/transfer.py",
+        "        if after != last:\n",
+        "        if False:\n",
+        NODE,
+    ),
+    Plant(
+        "a snapshot is loaded without its digest being compared",
+        "storage/snapshots.py",
+        "if images.digest_of_state(digests, beside, manifest.stamp_ms) != manifest.digest:",
+        "if False:",
+        DISK,
+    ),
+    Plant(
+        "a journal that does not fit the snapshot is kept",
+        "node/storage.py",
+        "if newest is not None and (journal.last_index < index or journal.term(index) != term):",
+        "if newest is not None and journal.last_index < index:",
+        NODE,
+    ),
+    Plant(
+        "leftovers of an unfinished snapshot stay",
+        "node/snapshotting.py",
+        "self._world.in_thread(self._snapshots.clear_leftovers, lambda error: self._written(job, 0, error))",
+        "self._world.in_thread(lambda: None, lambda error: self._written(job, 0, error))",
+        (WHOLE, NODES, PARTS),
+    ),
+    # -- between the nodes
+    Plant(
+        "a frame's checksum is not compared",
+        "peers/wire.py",
+        "            if crc32(body) != crc:\n",
+        "            if False:\n",
+        (PARTS,),
+    ),
+    Plant(
+        "a length may be anything",
+        "peers/wire.py",
+        "            if size > self.frame_max:\n",
+        "            if False:\n",
+        (PARTS,),
+    ),
+    Plant(
+        "entries in a frame may have gaps",
+        "peers/wire.py",
+        "        if entry.index != place:\n",
+        "        if False:\n",
+        (PARTS,),
+    ),
+)
