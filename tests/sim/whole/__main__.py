@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import random
+import re
 import sys
 import time
 import traceback
@@ -54,9 +55,18 @@ def one(seed: int) -> tuple[int, str | None, Tally]:
     return seed, None, tally
 
 
+class Pathless(logging.Formatter):
+    """Two replays of a seed are to look alike, wherever they keep their files."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return re.sub(r"\S*/ironkv-sim-\w+", "", super().format(record))
+
+
 def replay(seed: int) -> int:
     """One run with its trace, and what the nodes log."""
-    logging.basicConfig(stream=sys.stdout, format="           log: %(message)s")
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(Pathless("           log: %(message)s"))
+    logging.basicConfig(handlers=[handler])
     try:
         run = cluster.run(seed, trace=True)
     except Exception:
