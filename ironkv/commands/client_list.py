@@ -34,7 +34,7 @@ TYPES: Final = {b"NORMAL": "normal", b"MASTER": "master", b"REPLICA": "replica",
 )
 def client_info(session: Session, args: Args) -> Reply:
     """CLIENT INFO"""
-    return _listing([session], session.node.monotonic())
+    return _listing([session], session, args)
 
 
 @command(
@@ -62,7 +62,7 @@ def client_list(session: Session, args: Args) -> Reply:
         shown = [sessions[number] for number in ids if number in sessions]
     else:
         raise SyntaxFault
-    return _listing(shown, session.node.monotonic())
+    return _listing(shown, session, args)
 
 
 def _type_of(session: Session) -> str:
@@ -83,20 +83,24 @@ def _client_id(text: bytes) -> int:
         raise CommandError("ERR Invalid client ID") from None
 
 
-def _listing(sessions: Iterable[Session], now: float) -> Verbatim:
-    return Verbatim(b"".join(_line(session, now) for session in sessions))
+def _listing(sessions: Iterable[Session], me: Session, args: Args) -> Verbatim:
+    now = me.node.monotonic()
+    asked = encoded_size(args)
+    return Verbatim(b"".join(_line(session, now, asked if session is me else 0) for session in sessions))
 
 
-def _line(session: Session, now: float) -> bytes:
-    """What is known of a connection, under Redis's names; what is not kept here is left out."""
+def _line(session: Session, now: float, asked: int) -> bytes:
+    """What is known of a connection, under Redis's names; what is not kept here is left out. `asked`: bytes
+    of the request that is being answered, which Redis still has in the buffer."""
     received, unsent = session.buffer_sizes()
+    received += asked
     channels, patterns, shard_channels = (len((session.subscriptions or {}).get(kind, ())) for kind in Kind)
     text = (
         f"id={session.id} addr={session.address} laddr={session.local_address} fd={session.fd} "
         f"name={_text(session.name)} age={int(now - session.created)} "
         f"idle={max(0, int(now - session.last_active))} flags={_flags(session)} db={session.db_index} "
         f"sub={channels} psub={patterns} ssub={shard_channels} multi={session.queued} "
-        f"watch={session.watched} qbuf={received} qbuf-free=0 argv-mem=0 multi-mem={session.queued_bytes} "
+        f"qbuf={received} qbuf-free=0 argv-mem=0 multi-mem={session.queued_bytes} "
         f"rbs={unsent} rbp={max(unsent, session.largest_write)} obl={unsent} oll=0 omem=0 "
         f"tot-mem={received + unsent} events=r cmd={session.last_command} "
         f"user={USER.decode()} redir=-1 resp={session.proto} lib-name={_text(session.lib_name)} "
@@ -208,6 +212,11 @@ def _kill(me: Session, wanted: _Filter) -> int:
         else:
             other.kill()
     return len(matching)
+
+
+def encoded_size(args: Args) -> int:
+    """Bytes of a request as clients send it."""
+    return len(b"*%d\r\n" % len(args)) + sum(len(b"$%d\r\n" % len(arg)) + len(arg) + 2 for arg in args)
 
 
 def _text(data: bytes) -> str:

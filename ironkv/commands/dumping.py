@@ -48,19 +48,12 @@ class RestoreOptions(NamedTuple):
         return self.ttl_ms if self.is_absolute else now_ms + self.ttl_ms
 
 
-def check_restore(args: Args) -> RestoreOptions:
+def parse_restore(args: Args) -> RestoreOptions:
     """RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n] -> options.
 
-    The checksum is looked at too, the value is not: what is wrong there is found alike on every replica.
+    The payload is not looked at: a key that is there is complained of first, and what is wrong with the
+    payload is found alike on every replica.
     """
-    options = parse_restore(args)
-    if not payload.is_whole(args[3]):
-        raise CommandError("ERR DUMP payload version or checksum are wrong")
-    return options
-
-
-def parse_restore(args: Args) -> RestoreOptions:
-    """The same without a look at the payload."""
     replace = is_absolute = has_idle_time = has_frequency = False
     at = 4
     while at < len(args):
@@ -98,7 +91,7 @@ def _invalid_ttl() -> CommandError:
     Route.WRITE,
     "write denyoom",
     keys=ONE_KEY,
-    check=check_restore,
+    check=parse_restore,
     group="generic",
     since="2.6.0",
     complexity="O(1) to create the key and O(N*M) to make its value, where N is the number of elements that "
@@ -115,6 +108,8 @@ def restore(db: Database, args: Args, now_ms: int) -> Reply:
     is_there = db.find(key) is not None
     if is_there and not options.replace:
         raise CommandError("BUSYKEY Target key name already exists.")
+    if not payload.is_whole(args[3]):
+        raise CommandError("ERR DUMP payload version or checksum are wrong")
     try:
         value = payload.load(args[3])
     except Corrupt:

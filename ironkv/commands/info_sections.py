@@ -73,6 +73,7 @@ def memory(node: NodeView) -> Fields:
     yield from _sized("total_system_memory", _pages("SC_PHYS_PAGES"))
     yield from _sized("maxmemory", 0)
     yield "maxmemory_policy", "noeviction"
+    yield "number_of_cached_scripts", len(node.keyspace.scripts)
 
 
 def _pages(name: str) -> int:

@@ -225,6 +225,7 @@ PARAMETERS: Final[dict[str, Parameter]] = {
     "client-output-buffer-limit": OutputLimit(),
     "client-query-buffer-limit": Memory("limits.client_query_buffer_limit"),
     "cluster-enabled": Immutable(lambda settings: "no"),
+    "daemonize": Immutable(lambda settings: "no"),
     "databases": Immutable(lambda settings: "16"),
     "dir": Immutable(_setting("node.data_dir")),
     "enable-debug-command": Immutable(_setting("server.enable_debug_command")),
@@ -236,6 +237,7 @@ PARAMETERS: Final[dict[str, Parameter]] = {
     "port": Immutable(_setting("server.port")),
     "proto-max-bulk-len": Memory("limits.proto_max_bulk_len"),
     "replica-read-only": Fixed("yes"),
+    "replicaof": Immutable(lambda settings: ""),
     "requirepass": Fixed(""),
     "save": Fixed(""),
     "tcp-keepalive": Changeable("server.tcp_keepalive"),
@@ -269,6 +271,7 @@ ALIASES: Final = {
     "hash-max-ziplist-value": "hash-max-listpack-value",
     "list-max-ziplist-size": "list-max-listpack-size",
     "slave-read-only": "replica-read-only",
+    "slaveof": "replicaof",
     "zset-max-ziplist-entries": "zset-max-listpack-entries",
     "zset-max-ziplist-value": "zset-max-listpack-value",
 }

@@ -65,6 +65,10 @@ class ScriptCalls:
             weight += self._weight(row, args)
         return row.handler(self.db, args, self.now_ms), weight
 
+    def chance(self) -> int:
+        """Of the entry, so that all replicas have the same; of a read, its own."""
+        return self.db.keyspace.choice.getrandbits(32)
+
     def knows(self, name: bytes, subcommand: bytes) -> bool:
         """Whether there is such a command."""
         row = TABLE.get(name.upper())

@@ -103,10 +103,6 @@ class Session(Protocol):
         """Forget what is watched."""
 
     @property
-    def watched(self) -> int:
-        """How many keys."""
-
-    @property
     def touched(self) -> bool:
         """Whether one of them was touched."""
 

@@ -125,7 +125,8 @@ def _sorted(db: Database, key: bytes, sorting: Sorting) -> list[bytes]:
     if by is None or not by.is_constant:
         elements.sort(key=_order(db, sorting, by), reverse=sorting.descending)
     elif isinstance(value, Set):
-        if sorting.destination is not None:  # Redis stores an order that does not depend on the hash table
+        # Redis stores, and gives a script, an order that does not depend on the hash table.
+        if sorting.destination is not None or db.keyspace.scripted:
             elements.sort(reverse=sorting.descending)
     elif sorting.descending:
         elements.reverse()

@@ -60,6 +60,9 @@ class Caller(Protocol):
     def call(self, args: list[bytes]) -> tuple[Reply, int]:
         """The reply to a command, and what it weighs: 1 for a plain one. Raises CommandError."""
 
+    def chance(self) -> int:
+        """A number to begin `math.random` with."""
+
     def knows(self, name: bytes, subcommand: bytes) -> bool:
         """Whether there is such a command."""
 
@@ -96,6 +99,14 @@ class Calls:
         self._next += 1
         self.weight += weight + elements(reply) // 4 + sum(map(len, args)) // BYTES_PER_WEIGHT
         return reply
+
+    def chance(self) -> int:
+        if self._next == len(self._known):
+            self._known.append((self._caller.chance(), 0))
+        number = self._known[self._next][0]
+        self._next += 1
+        assert type(number) is int, "a run that is begun again asks as the first did"
+        return number
 
     def knows(self, name: bytes, subcommand: bytes) -> bool:
         return self._caller.knows(name, subcommand)
@@ -191,6 +202,7 @@ class State:
             b"sha1": _sha1,
             b"log": _log,
             b"known": self._known,
+            b"chance": self._chance,
             b"keep_callers": keep_callers,
             b"float_bytes": float_bytes,
             b"bytes_float": bytes_float,
@@ -236,6 +248,11 @@ class State:
         """Raises OutOfMemory. Lua cannot refuse memory inside lupa: the process would be aborted."""
         if self._lua.get_memory_used(total=True) + room_for(reply) > self._most:
             raise OutOfMemory
+
+    def _chance(self) -> int:
+        """What `math.random` begins with."""
+        calls = self._calls
+        return 0 if calls is None else calls.chance()
 
     def _known(self, *words: bytes | float) -> bool:
         """Whether there is a command of that name and subcommand."""

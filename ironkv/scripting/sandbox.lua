@@ -445,11 +445,11 @@ function tables.foreach(...)
   end
 end
 
--- -- chance: drand48 as Redis has it, begun alike in every run
+-- -- chance: drand48 as Redis has it, begun in every run with a number that is the same on every replica
 
 local numbers = {}
 for name, f in next, math do numbers[name] = f end
-local high, low = 0, 0 -- the state's 48 bits, by 24
+local high, low -- the state's 48 bits, by 24; nil until a run asks for chance
 
 local function seed(number)
   local state = (number % 4294967296) * 65536 + 0x330E
@@ -457,6 +457,10 @@ local function seed(number)
 end
 
 local function fraction()
+  if not high then
+    room()
+    seed(host.chance())
+  end
   local product = low * 0xECE66D + 0xB -- 0x5DEECE66D is the factor; all of this stays below 2^53
   high = (high * 0xECE66D + low * 0x5DE + floor(product / 16777216)) % 16777216
   low = product % 16777216
@@ -768,7 +772,7 @@ local function run(f, name, keys, argv)
   globals.KEYS, globals.ARGV = keys, argv
   budget, stopped, resp, named = allowance, nil, 2, 0
   names, walks = {}, {}
-  high, low = 0x1234AB, 0xCD330E
+  high, low = nil, nil
   for i = 1, #resets do resets[i]() end
   sethook(tick, "", step)
   local ok, value = xpcall(f, on_error)

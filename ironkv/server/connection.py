@@ -365,10 +365,6 @@ class Connection(asyncio.Protocol):
         self.dispatch.transactions.unwatch(self)
 
     @property
-    def watched(self) -> int:
-        return 0 if self.watching is None else len(self.watching.keys)
-
-    @property
     def touched(self) -> bool:
         return self.watching is not None and self.watching.dirty
 

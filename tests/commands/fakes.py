@@ -161,7 +161,7 @@ class FakeSession:
         self.replies = "on"
         self.no_evict = self.no_touch = self.readonly = self.closing = self.blocked = False
         self.in_exec = False
-        self.queued, self.queued_bytes, self.watched, self.touched = -1, 0, 0, False
+        self.queued, self.queued_bytes, self.touched = -1, 0, False
         self.last_command = "NULL"
         self.last_write_index = self.largest_write = 0
         self.killed = False

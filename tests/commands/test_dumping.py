@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ironkv.commands.dumping import check_restore
+from ironkv.commands.dumping import parse_restore
 from ironkv.errors import CommandError
 from ironkv.rdb.payload import dump
 from tests.commands.differential import answers_agree
@@ -33,7 +33,6 @@ def test_every_reply_is_as_from_redis(oracle: Oracle, sequence: list[Args], prot
 
 def test_nothing_malformed_is_logged() -> None:
     for words in (
-        [b"0", b"junk"],
         [b"-1", dump(b"v")],
         [b"x", dump(b"v")],
         [b"0", dump(b"v"), b"JUNK"],
@@ -42,7 +41,15 @@ def test_nothing_malformed_is_logged() -> None:
         [b"0", dump(b"v"), b"IDLETIME"],
     ):
         with pytest.raises(CommandError):
-            check_restore([b"RESTORE", b"k", *words])
+            parse_restore([b"RESTORE", b"k", *words])
+
+
+def test_a_key_that_is_there_is_complained_of_first() -> None:
+    local = Local()
+    local.do("SET k v")
+    assert local.ask([b"RESTORE", b"k", b"0", b"junk"]).startswith(b"-BUSYKEY")
+    assert local.ask([b"RESTORE", b"k", b"0", b"junk", b"REPLACE"]).startswith(b"-ERR DUMP payload")
+    assert local.do("GET k") == b"v"
 
 
 def test_a_time_that_is_over_removes_what_was_there() -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ironkv.commands import write_handlers  # noqa: F401  (fills the table)
+from ironkv.commands import scripting, write_handlers  # noqa: F401  (fills the table)
 from ironkv.commands.table import find
 from ironkv.errors import CommandError
 from ironkv.keyspace.keyspace import Due
 from ironkv.resp.replies import Status, encode
+from ironkv.scripting import interpreter
 from tests.commands.fakes import FakeSession
 from tests.commands.local import Local
 from tests.commands.oracle import Oracle
@@ -201,8 +202,40 @@ def test_a_script_sees_nothing_of_another(local: Local) -> None:
         "getmetatable('').__index.foo = 1",
     ):
         run(local, spoiling)
-        seen = "cjson.encode(1/3), tostring(math.random()), #KEYS, #ARGV, redis.call('get', 'none') == false"
-        assert run(local, f"return {{{seen}}}") == [b"0.33333333333333", b"0.39646477363839", 0, 0, 1]
+        seen = "cjson.encode(1/3), #KEYS, #ARGV, redis.call('get', 'none') == false"
+        assert run(local, f"return {{{seen}}}") == [b"0.33333333333333", 0, 0, 1]
+
+
+def test_chance_is_the_entrys() -> None:
+    """The same on every replica, another in every entry and for every script in it."""
+    script = "return {tostring(math.random()), math.random(1000000000)}"
+    found = []
+    for _ in range(2):
+        local = Local()
+        for entry in (1, 2):
+            local.keyspace.entry = entry
+            found += [tuple(run(local, script)), tuple(run(local, script))]
+    assert found[:4] == found[4:]
+    assert len(set(found)) == 4
+    local = Local()
+    seeded = "math.randomseed(7) return tostring(math.random())"
+    assert run(local, seeded) == run(local, seeded)
+
+
+def test_a_run_that_is_begun_again_has_the_same_chance(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interpreter, "WARM_BYTES", 8 << 20)
+    monkeypatch.setattr(scripting, "_interpreter", interpreter.Interpreter("7.2.4"))
+    script = (
+        "local a = math.random(1000000000) redis.call('set', 'a', a) "
+        "local s = string.rep('x', 9000000) redis.call('set', 'b', math.random(1000000000)) return a"
+    )
+    assert str(run(local, script)).encode() == local.do("GET a")
+
+
+def test_a_set_is_sorted_for_a_script(local: Local) -> None:
+    local.do("SADD s aa b a azz c")
+    script = "return redis.call('sort', KEYS[1], 'by', '_')"
+    assert run(local, script, "s", keys=1) == [b"a", b"aa", b"azz", b"b", b"c"]
 
 
 def test_a_script_does_not_wait(local: Local) -> None:

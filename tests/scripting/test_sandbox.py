@@ -33,6 +33,9 @@ class Echo:
             return self.calls, 1
         return list(args), 1
 
+    def chance(self) -> int:
+        return 4
+
     def knows(self, name: bytes, subcommand: bytes) -> bool:
         return name == b"get"
 
