@@ -33,10 +33,14 @@ def encode(stamp_ms: int, items: list[Item]) -> bytes:
 
 
 def decode(data: bytes) -> tuple[int, list[Item]]:
-    """(stamp_ms, items). Raises Fault on another version: applying it by guess could split the state."""
-    version, stamp_ms, items = msgpack.unpackb(
-        data, max_bin_len=_SIZE_MAX, max_array_len=_SIZE_MAX, max_str_len=0, max_map_len=0, max_ext_len=0
-    )
+    """(stamp_ms, items). Raises Fault on another version, or on what is no batch: applying it by guess could
+    split the state."""
+    try:
+        version, stamp_ms, items = msgpack.unpackb(
+            data, max_bin_len=_SIZE_MAX, max_array_len=_SIZE_MAX, max_str_len=0, max_map_len=0, max_ext_len=0
+        )
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise Fault(f"an entry cannot be read as a batch of commands: {error}") from error
     if version != VERSION:
         raise Fault(f"an entry has batch format {version}, this ironkv reads {VERSION}: upgrade this node")
     return stamp_ms, items

@@ -220,7 +220,10 @@ class Receiving:
 
     def offered(self, peer: str, index: int, packed: bytes, applied: int) -> None:
         """The leader offers a snapshot. Raises Damaged when the offer cannot be read."""
-        manifest = Manifest.unpacked(packed)
+        try:
+            manifest = Manifest.unpacked(packed)
+        except Fault as fault:  # of a later version, perhaps: that is no reason to stop
+            raise Damaged(str(fault)) from fault
         if manifest.index != index or index <= applied or self._loading:
             return
         mine = self._manifest
@@ -305,7 +308,7 @@ class Receiving:
                     if self._world.steady_ms() >= until:
                         self._world.later(0.0, step)
                         return
-            except Damaged as damage:
+            except Fault as damage:  # what it came from is not this node's disk
                 log.error("snapshot %d of %s: %s", manifest.index, self._from, damage)
                 self._snapshots.digests = digests
                 self.abandon()

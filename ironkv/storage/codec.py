@@ -55,11 +55,14 @@ def encode_entry(entry: Entry, chain: int) -> tuple[bytes, int]:
 
 
 def decode_entry(index: int, record: bytes) -> Entry:
-    """The entry, unverified (see `verify_entry`). Raises Fault on another format."""
+    """The entry, unverified (see `verify_entry`). Raises Fault on another format or kind."""
     version, kind, term = _ENTRY.unpack_from(record, _CRC.size)
     if version != ENTRY_FORMAT:
         raise Fault(f"journal entry {index} has format {version}, this ironkv reads {ENTRY_FORMAT}")
-    return Entry(index, term, EntryKind(kind), record[_HEAD:])
+    try:
+        return Entry(index, term, EntryKind(kind), record[_HEAD:])
+    except ValueError:
+        raise Fault(f"journal entry {index} is of kind {kind}, which this ironkv does not know") from None
 
 
 def crc_of(record: Buffer) -> int:
@@ -113,11 +116,18 @@ def decode_hard(record: bytes) -> Hard:
         raise Fault("the journal's record of term and vote is damaged: this node must not vote any more")
     if body[0] == 1:
         _, term, commit = _HARD_1.unpack_from(body)
-        return Hard(term, body[_HARD_1.size :].decode() or None, commit)
+        return Hard(term, _name(body[_HARD_1.size :]), commit)
     if body[0] != HARD_FORMAT or len(body) < _HARD.size:
         raise Fault(f"the journal has format {body[0]}, this ironkv reads {HARD_FORMAT}")
     _, term, commit, flags = _HARD.unpack_from(body)
-    return Hard(term, body[_HARD.size :].decode() or None, commit, bool(flags & _FRESH))
+    return Hard(term, _name(body[_HARD.size :]), commit, bool(flags & _FRESH))
+
+
+def _name(data: bytes) -> str | None:
+    try:
+        return data.decode() or None
+    except UnicodeDecodeError:
+        raise Fault("the journal's record of term and vote names nobody: this node must not vote") from None
 
 
 @dataclass(frozen=True, slots=True)

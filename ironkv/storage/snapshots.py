@@ -105,7 +105,20 @@ class Manifest:
             raise Fault(
                 f"the manifest of snapshot {plain['index']} has fields that this ironkv does not know"
             )
+        if not _is_manifest(plain):
+            raise Damaged(f"the manifest of snapshot {plain['index']} makes no sense")
         return cls(**{**plain, "members": tuple(plain["members"])})
+
+
+def _is_manifest(plain: dict[str, Any]) -> bool:
+    """Whether the fields have the types they should have: another node may have sent them."""
+    members = plain["members"]
+    return (
+        type(plain["digest"]) is bytes
+        and type(members) is list
+        and all(type(member) is str for member in members)
+        and all(type(value) is int for key, value in plain.items() if key not in ("digest", "members"))
+    )
 
 
 class Chunk(NamedTuple):
@@ -400,8 +413,10 @@ def open_record(path: Path, key: bytes, record: bytes) -> list[Any]:
     try:
         plain = zstandard.decompress(body) if flags & _ZSTD else body
         content: list[Any] = msgpack.unpackb(plain)
-    except (zstandard.ZstdError, ValueError, msgpack.UnpackException) as error:
+    except (zstandard.ZstdError, ValueError, MemoryError, msgpack.UnpackException) as error:
         raise Damaged(f"{what} cannot be read: {error}") from error
+    if type(content) is not list or [*map(type, content)] != [int, bytes] * (len(content) // 2):
+        raise Damaged(f"{what} makes no sense")
     return content
 
 

@@ -201,11 +201,10 @@ PLANTS: Final = (
         "LEASE_FRACTION: Final = 1.6",
     ),
     Plant(
-        "a lease counted from the answer",
+        "a lease counted from later than its round was sent",
         "raft/reads.py",
-        "            self.confirmed, self.confirmed_sent = self._sent.popleft()",
-        "            self.confirmed, self.confirmed_sent = self._sent.popleft()\n"
-        "            self.confirmed_sent = max([self.confirmed_sent, *(sent for _, sent in self._sent)])",
+        "        self._sent.append((self.number, now))",
+        "        self._sent.append((self.number, now + 100))",
     ),
     Plant(
         "a lease from before a transfer that was given up",

@@ -15,11 +15,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from ironkv.config import Settings
-from tests.sim.checks import must
+from tests.sim.checks import Violation, must
 from tests.sim.whole import threads, troubles
 from tests.sim.whole.checks import Checks
 from tests.sim.whole.clients import Client
-from tests.sim.whole.computer import Computer
+from tests.sim.whole.computer import Broken, Computer
 from tests.sim.whole.lmdb import Disk, Lmdb
 from tests.sim.whole.world import World
 
@@ -264,6 +264,8 @@ def run(seed: int, *, trace: bool = False) -> Cluster:
         gc.disable()
         try:
             cluster.run()
+        except Broken as broken:
+            raise Violation(str(broken)) from broken
         finally:
             if collects:
                 gc.enable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from ironkv.raft.core import RaftCore
 from ironkv.raft.messages import Message, Role
 from ironkv.storage import codec
 from tests.sim import describe
-from tests.sim.checks import must
+from tests.sim.checks import Violation, must
 from tests.sim.whole import threads
 from tests.sim.whole.lmdb import Disk, PowerCut, Table
 from tests.sim.whole.world import WALL_MS, Timer
@@ -31,6 +32,10 @@ class Stopped(BaseException):
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
+
+
+class Broken(BaseException):
+    """A violation, on its way out of a node that would take it for an error of its own."""
 
 
 class Computer:
@@ -317,6 +322,9 @@ class Process(Node):
             self.storage.directory.close()
 
     def _fail(self, fault: Fault) -> None:
+        cause = sys.exception()
+        if isinstance(cause, Violation):
+            raise Broken(str(cause)) from cause  # a check spoke up in the node's turn: no excuse for that
         raise Stopped(fault)
 
     # -- node.driver.World, as far as it is sockets
