@@ -195,12 +195,16 @@ def append_alike(out: list[bytes], items: Sequence[Reply]) -> bool:
             piece = items[at : at + _PIECE]
             out.append(b":%d\r\n" * len(piece) % (*piece,))
         return True
-    if kinds != _ONLY_BYTES or max(map(len, items)) >= SHORT:
+    if kinds != _ONLY_BYTES:
+        return False
+    try:
+        heads = [*map(_BEHIND_ANOTHER.__getitem__, map(len, items))]
+    except IndexError:
         return False
     for at in range(0, len(items), _PIECE):
         piece = items[at : at + _PIECE]
         parts = [b""] * (2 * len(piece))
-        parts[::2] = map(_BEHIND_ANOTHER.__getitem__, map(len, piece))
+        parts[::2] = heads[at : at + _PIECE]
         parts[1::2] = piece
         parts[0] = parts[0][2:]
         parts.append(CRLF)
