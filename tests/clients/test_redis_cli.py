@@ -68,6 +68,13 @@ def test_big_keys(cli: Ask) -> None:
     assert "1 streams with 1 entries" in said
 
 
+def test_memory_by_key(cli: Ask) -> None:
+    said = cli("--memkeys")
+    assert f"Sampled {STRINGS + 5} keys in the keyspace!" in said
+    assert int(re.findall(r"Biggest string found '\"[^\"]+\"' has (\d+) bytes", said)[-1]) > 50
+    assert "failed" not in said
+
+
 def test_hot_keys_say_what_is_missing(port: int, tmp_path: Path) -> None:
     """As in a Redis of its defaults: nothing counts accesses, and the tool is told so."""
     with pytest.raises(AssertionError, match="An LFU maxmemory policy is not selected"):
