@@ -86,6 +86,8 @@ class ServerSection(Section):
     on_follower_write: Annotated[
         Literal["reject"], Allowed('"reject" ("forward" and "redirect" arrive with a later version)')
     ] = "reject"
+    requirepass: Annotated[str, Allowed("a text")] = ""
+    protected_mode: Annotated[bool, Allowed("true or false")] = True
     timeout: Annotated[Count, Field(ge=0, le=2**31 - 1)] = 0
     tcp_keepalive: Annotated[Count, Field(ge=0, le=2**31 - 1)] = 300
     notify_keyspace_events: Annotated[
@@ -126,6 +128,7 @@ class LimitsSection(Section):
     pubsub_output_hard: Annotated[Size, Field(ge=0, le=1 << 40)] = 32 << 20
     pubsub_output_soft: Annotated[Size, Field(ge=0, le=1 << 40)] = 8 << 20
     pubsub_output_soft_s: Annotated[Count, Field(ge=0, le=2**31 - 1)] = 60
+    acllog_max_len: Annotated[Count, Field(ge=0, le=1_000_000)] = 128
     max_proposal_bytes: Annotated[Size, Field(ge=1 << 20, le=1 << 30)] = 64 << 20
 
 
@@ -165,6 +168,9 @@ class LogSection(Section):
 
 LIVE: Final = frozenset(
     {
+        "server.requirepass",
+        "server.protected_mode",
+        "limits.acllog_max_len",
         "server.timeout",
         "server.tcp_keepalive",
         "server.notify_keyspace_events",

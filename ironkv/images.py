@@ -29,6 +29,7 @@ from ironkv.keyspace.sets import Set
 from ironkv.keyspace.slots import SLOTS
 from ironkv.keyspace.streams import Stream
 from ironkv.keyspace.thresholds import Thresholds
+from ironkv.keyspace.users import User
 from ironkv.keyspace.values import Structure, Value
 from ironkv.keyspace.zsets import SortedSet
 
@@ -205,10 +206,13 @@ class _Unfinished:
 
 def extras(keyspace: Keyspace) -> bytes:
     """What the state holds beside the slots: a msgpack map. Scripts are in the order in which they came;
-    thresholds are there if some are not the usual ones."""
+    thresholds are there if some are not the usual ones, users (by name) if there are any but the default
+    user, or that one was changed."""
     found: dict[bytes, Any] = {b"scripts": list(keyspace.scripts.values())}
     if chosen := keyspace.thresholds.chosen():
         found[b"thresholds"] = {name.encode(): value for name, value in chosen.items()}
+    if users := keyspace.users:
+        found[b"users"] = [users[name].plain() for name in sorted(users)]
     image: bytes = _pack(found)
     return image
 
@@ -220,6 +224,8 @@ def load_extras(keyspace: Keyspace, image: bytes) -> None:
         keyspace.scripts = {sha1(body).hexdigest().encode(): body for body in found[b"scripts"]}
         chosen = {name.decode(): value for name, value in found.get(b"thresholds", {}).items()}
         keyspace.thresholds = Thresholds(**chosen)
+        users = map(User.from_plain, found.get(b"users", []))
+        keyspace.users = {user.name: user for user in users}
     except (ValueError, TypeError, LookupError, msgpack.UnpackException) as error:
         raise Fault(f"the image of what stands beside the slots cannot be read: {error!r}") from error
 

@@ -7,8 +7,7 @@ from typing import Final, NamedTuple
 
 from ironkv.commands import clients  # noqa: F401  (CLIENT's own row comes first)
 from ironkv.commands.arguments import integer
-from ironkv.commands.connection import USER
-from ironkv.commands.session import Session
+from ironkv.commands.session import NodeView, Session
 from ironkv.commands.subscriptions import Kind
 from ironkv.commands.table import Args, Route, command
 from ironkv.errors import CommandError, NotInteger, SyntaxFault
@@ -83,6 +82,11 @@ def _client_id(text: bytes) -> int:
         raise CommandError("ERR Invalid client ID") from None
 
 
+def line_of(session: Session) -> bytes:
+    """What ACL LOG keeps of a connection."""
+    return _line(session, session.node.monotonic(), 0).rstrip(b"\n")
+
+
 def _listing(sessions: Iterable[Session], me: Session, args: Args) -> Verbatim:
     now = me.node.monotonic()
     asked = encoded_size(args)
@@ -103,7 +107,7 @@ def _line(session: Session, now: float, asked: int) -> bytes:
         f"qbuf={received} qbuf-free=0 argv-mem=0 multi-mem={session.queued_bytes} "
         f"rbs={unsent} rbp={max(unsent, session.largest_write)} obl={unsent} oll=0 omem=0 "
         f"tot-mem={received + unsent} events=r cmd={session.last_command} "
-        f"user={USER.decode()} redir=-1 resp={session.proto} lib-name={_text(session.lib_name)} "
+        f"user={_text(session.user)} redir=-1 resp={session.proto} lib-name={_text(session.lib_name)} "
         f"lib-ver={_text(session.lib_version)}\n"
     )
     return text.encode("utf-8", "surrogateescape")
@@ -133,6 +137,7 @@ class _Filter(NamedTuple):
     address: str | None = None
     local_address: str | None = None
     kind: str | None = None
+    user: bytes | None = None
     skip_me: bool = True
 
     def matches(self, other: Session, me: Session) -> bool:
@@ -141,6 +146,7 @@ class _Filter(NamedTuple):
             and self.address in (None, other.address)
             and self.local_address in (None, other.local_address)
             and self.kind in (None, _type_of(other))
+            and self.user in (None, other.user)
             and not (self.skip_me and other is me)
         )
 
@@ -161,20 +167,20 @@ def client_kill(session: Session, args: Args) -> Reply:
         if not _kill(session, _Filter(address=_text(args[2]), skip_me=False)):
             raise CommandError("ERR No such client")
         return OK
-    return _kill(session, _filter(args[2:]))
+    return _kill(session, _filter(session.node, args[2:]))
 
 
-def _filter(options: list[bytes]) -> _Filter:
+def _filter(node: NodeView, options: list[bytes]) -> _Filter:
     found = _Filter()
     for place in range(0, len(options), 2):
         pair = options[place : place + 2]
         if len(pair) < 2:
             raise SyntaxFault
-        found = _with_option(found, pair[0].upper(), pair[1])
+        found = _with_option(node, found, pair[0].upper(), pair[1])
     return found
 
 
-def _with_option(found: _Filter, option: bytes, value: bytes) -> _Filter:
+def _with_option(node: NodeView, found: _Filter, option: bytes, value: bytes) -> _Filter:
     match option:
         case b"ID":
             return found._replace(id=_positive_id(value))
@@ -184,8 +190,8 @@ def _with_option(found: _Filter, option: bytes, value: bytes) -> _Filter:
             return found._replace(address=_text(value))
         case b"LADDR":
             return found._replace(local_address=_text(value))
-        case b"USER" if value == USER:
-            return found
+        case b"USER" if node.accounts.user(value) is not None:
+            return found._replace(user=value)
         case b"USER":
             raise CommandError(f"ERR No such user '{_text(value)}'")
         case b"SKIPME" if value.upper() in (b"YES", b"NO"):

@@ -5,11 +5,20 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ironkv.commands.help_texts import help_of
-from ironkv.commands.parameters import ALIASES, PARAMETERS, Changeable, Parameter, Refused, Threshold
+from ironkv.commands.parameters import (
+    ALIASES,
+    PARAMETERS,
+    Changeable,
+    Parameter,
+    Password,
+    Refused,
+    Threshold,
+)
 from ironkv.commands.patterns import matcher
 from ironkv.commands.session import Session
 from ironkv.commands.table import Args, Route, command
 from ironkv.errors import CommandError, IronKVError, SyntaxFault
+from ironkv.keyspace.users import DEFAULT_NAME
 from ironkv.resp.replies import OK, Reply
 
 HELP: Final = help_of(
@@ -60,6 +69,8 @@ def config_get(session: Session, args: Args) -> Reply:
         for name, parameter in _named(pattern):
             if isinstance(parameter, Threshold):
                 value = parameter.shown_in(session.node.keyspace)
+            elif isinstance(parameter, Password):
+                value = parameter.shown_to(session.node.accounts)
             else:
                 value = parameter.read(settings)
             found[name.encode()] = value.encode("utf-8", "surrogateescape")
@@ -96,18 +107,30 @@ def config_set(session: Session, args: Args) -> Reply:
         raise SyntaxFault
     pairs = [(_text(args[place]), _text(args[place + 1])) for place in range(2, len(args), 2)]
     wanted = _looked_up(pairs)
-    changes, sizes = _changes(session, wanted), _sizes(wanted)
-    if sizes and session.in_exec:
-        raise CommandError("ERR CONFIG SET failed - sizes of encodings cannot be set in a transaction")
-    if sizes and not changes:
-        return session.propose(sizes)
+    changes, logged = _changes(session, wanted), _logged(wanted)
+    if logged and session.in_exec:
+        what = "requirepass" if logged[0] == b"ACL" else "sizes of encodings"
+        raise CommandError(f"ERR CONFIG SET failed - {what} cannot be set in a transaction")
+    if logged and not changes:
+        return _propose(session, wanted, logged)
     try:
         session.node.change_settings(changes)
     except CommandError:
         raise
     except IronKVError as error:  # a bound that only all settings together have
         raise CommandError(f"ERR CONFIG SET failed - {error}") from None
-    return session.propose(sizes) if sizes else OK
+    return _propose(session, wanted, logged) if logged else OK
+
+
+def _propose(session: Session, wanted: list[tuple[str, Parameter, str]], item: Args) -> Reply:
+    """Have an item of the log set what all nodes have in common. Raises NotAvailable."""
+    reply = session.propose(item)
+    for _, parameter, text in wanted:
+        if isinstance(parameter, Password):
+            session.node.accounts.told(text)
+            if not text and session.node.settings.server.requirepass:
+                session.node.change_settings({"server.requirepass": ""})
+    return reply
 
 
 def _looked_up(pairs: list[tuple[str, str]]) -> list[tuple[str, Parameter, str]]:
@@ -137,11 +160,22 @@ def _changes(session: Session, wanted: list[tuple[str, Parameter, str]]) -> dict
         try:
             if isinstance(parameter, Changeable):
                 changes |= parameter.changes(text, settings)
-            elif not isinstance(parameter, Threshold):
+            elif not isinstance(parameter, Threshold | Password):
                 parameter.must_be(text, settings)
         except Refused as refused:
             raise _failed(name, str(refused)) from None
     return changes
+
+
+def _logged(wanted: list[tuple[str, Parameter, str]]) -> Args:
+    """The item of the log that sets those among them that all nodes have in common."""
+    sizes = _sizes(wanted)
+    for name, parameter, text in wanted:
+        if isinstance(parameter, Password):
+            if sizes:
+                raise _failed(name, "it cannot be set together with sizes of encodings")
+            return [b"ACL", b"SETUSER", DEFAULT_NAME, *parameter.rule(text)]
+    return sizes
 
 
 def _sizes(wanted: list[tuple[str, Parameter, str]]) -> Args:

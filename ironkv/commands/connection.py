@@ -8,14 +8,19 @@ from ironkv.commands.arguments import database_index, integer
 from ironkv.commands.session import NodeView, Session
 from ironkv.commands.table import Args, Route, command
 from ironkv.errors import CommandError, NotInteger
+from ironkv.keyspace.users import DEFAULT_NAME
 from ironkv.resp.replies import OK, PONG, Reply, Status
 
 REDIS_VERSION: Final = "7.2.4"
 """The Redis whose commands and replies these are: what HELLO and INFO tell clients."""
-USER: Final = b"default"
-"""The one user there is. It needs no password, as in a Redis without ACL settings."""
+_WRONG_PASSWORD: Final = "WRONGPASS invalid username-password pair or user is disabled."
 
 _RESET: Final = Status(b"RESET")
+_HELLO_FIRST: Final = (
+    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
+    "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at the "
+    "same time"
+)
 _NAME_REFUSED: Final = "cannot contain spaces, newlines or special characters."
 
 
@@ -93,13 +98,13 @@ def echo(session: Session, args: Args) -> Reply:
 def hello(session: Session, args: Args) -> Reply:
     """HELLO [protover [AUTH username password] [SETNAME clientname]]"""
     proto = _protocol(args[1]) if len(args) > 1 else session.proto
-    user: bytes | None = None
+    user: tuple[bytes, bytes] | None = None
     name: bytes | None = None
     place = 2
     while place < len(args):
         option, more = args[place].upper(), len(args) - 1 - place
         if option == b"AUTH" and more >= 2:
-            user = args[place + 1]
+            user = args[place + 1], args[place + 2]
             place += 3
         elif option == b"SETNAME" and more >= 1:
             name = checked_name(args[place + 1])
@@ -108,7 +113,9 @@ def hello(session: Session, args: Args) -> Reply:
             text = args[place].decode("utf-8", "surrogateescape")
             raise CommandError(f"ERR Syntax error in HELLO option '{text}'")
     if user is not None:
-        _authenticate(user)
+        _authenticate(session, *user)
+    if not session.authenticated:
+        raise CommandError(_HELLO_FIRST)
     if name is not None:
         session.name = name
     session.proto = proto
@@ -151,19 +158,21 @@ def auth(session: Session, args: Args) -> Reply:
     """AUTH [username] password"""
     if len(args) > 3:
         raise CommandError("ERR syntax error")
-    if len(args) == 2:
+    default = session.node.accounts.user(DEFAULT_NAME)
+    if len(args) == 2 and default is not None and default.nopass:
         raise CommandError(
             "ERR AUTH <password> called without any password configured for the default user. "
             "Are you sure your configuration is correct?"
         )
-    _authenticate(args[1])
+    _authenticate(session, args[1] if len(args) == 3 else DEFAULT_NAME, args[-1])
     return OK
 
 
-def _authenticate(user: bytes) -> None:
-    """The default user may use any password: it has none."""
-    if user != USER:
-        raise CommandError("WRONGPASS invalid username-password pair or user is disabled.")
+def _authenticate(session: Session, user: bytes, password: bytes) -> None:
+    if not session.authenticate(user, password):
+        if session.node.loading:
+            raise CommandError("LOADING Redis is loading the dataset in memory")
+        raise CommandError(_WRONG_PASSWORD)
 
 
 # -- what it works on

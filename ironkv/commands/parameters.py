@@ -14,12 +14,14 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from ironkv.commands.acl_rules import hashed
 from ironkv.commands.arguments import integer
 from ironkv.commands.encodings import SIZES, Size
 from ironkv.errors import NotInteger
 from ironkv.keyspace.keyspace import Keyspace
 
 if TYPE_CHECKING:
+    from ironkv.commands.accounts import Accounts
     from ironkv.config import Settings
 
 _UNITS: Final = {
@@ -195,6 +197,32 @@ class OutputLimit(Changeable):
         raise Refused("Error in hard, soft or soft_seconds setting in buffer limit configuration.")
 
 
+class YesNo(Changeable):
+    """A setting that is on or off."""
+
+    def shown(self, value: Any) -> str:
+        return "yes" if value else "no"
+
+    def parse(self, text: str, settings: Settings) -> object:
+        if text.lower() not in ("yes", "no"):
+            raise Refused("argument must be 'yes' or 'no'")
+        return text.lower() == "yes"
+
+
+class Password(Parameter):
+    """The default user's, so the cluster's: CONFIG SET logs it, as a hash."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda settings: settings.server.requirepass)
+
+    def shown_to(self, accounts: Accounts) -> str:
+        return accounts.password_shown()
+
+    def rule(self, text: str) -> list[bytes]:
+        """The words of ACL SETUSER that set it."""
+        return [b"resetpass", b"#" + hashed(text.encode("utf-8", "surrogateescape")) if text else b"nopass"]
+
+
 class EventClasses(Changeable):
     """notify-keyspace-events, shown in Redis's order (keyspaceEventsFlagsToString)."""
 
@@ -238,7 +266,10 @@ PARAMETERS: Final[dict[str, Parameter]] = {
     "proto-max-bulk-len": Memory("limits.proto_max_bulk_len"),
     "replica-read-only": Fixed("yes"),
     "replicaof": Immutable(lambda settings: ""),
-    "requirepass": Fixed(""),
+    "protected-mode": YesNo("server.protected_mode"),
+    "requirepass": Password(),
+    "acllog-max-len": Changeable("limits.acllog_max_len"),
+    "aclfile": Immutable(lambda settings: ""),
     "save": Fixed(""),
     "tcp-keepalive": Changeable("server.tcp_keepalive"),
     "timeout": Changeable("server.timeout"),

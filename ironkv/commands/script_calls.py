@@ -6,10 +6,14 @@ from collections.abc import Callable
 from typing import Final
 
 from ironkv.commands.arguments import database_index, integer
+from ironkv.commands.permissions import Permissions
 from ironkv.commands.table import TABLE, Args, Command, Route
 from ironkv.errors import CommandError
 from ironkv.keyspace.keyspace import Database
 from ironkv.resp.replies import OK, PONG, Reply
+
+acting: Permissions | None = None
+"""What the user may do for whom a script is run; None: everything. See `commands.acting`."""
 
 _MAY_REPLICATE: Final = frozenset({"PFCOUNT", "PUBLISH", "SPUBLISH"})
 """They are no writes, yet no script may call them that promised not to write."""
@@ -40,12 +44,17 @@ class ScriptCalls:
         """SELECT changes it, for this script alone."""
         self.now_ms = now_ms
         self._read_only = read_only
+        self._permissions = acting
 
     def call(self, args: Args) -> tuple[Reply, int]:
         """The reply, and what the command weighs. Raises CommandError, and Due when the script is a read."""
         row = _row_of(args)
         if "noscript" in row.flags:
             raise _not_allowed()
+        if self._permissions is not None:
+            refusal = self._permissions.refusal(row, args)
+            if refusal is not None:
+                raise CommandError(f"NOPERM ACL failure in script: {str(refusal[0]).partition(' ')[2]}")
         if self._read_only and ("write" in row.flags or row.name in _MAY_REPLICATE):
             raise CommandError("ERR Write commands are not allowed from read-only scripts.")
         if row.route is Route.LOCAL:

@@ -13,6 +13,7 @@ from ironkv.keyspace.keyspace import Keyspace
 from ironkv.resp.replies import Reply
 
 if TYPE_CHECKING:
+    from ironkv.commands.accounts import Accounts
     from ironkv.commands.subscriptions import PubSub, Subscriptions
     from ironkv.commands.table import Args
     from ironkv.config import Settings
@@ -22,6 +23,9 @@ class Session(Protocol):
     """One client connection. LOCAL handlers get it as their first argument and may change it."""
 
     id: int
+    user: bytes
+    """Whose permissions it has; the default user's name before anybody has authenticated, too."""
+    authenticated: bool
     name: bytes
     lib_name: bytes
     lib_version: bytes
@@ -63,6 +67,9 @@ class Session(Protocol):
 
     def select(self, index: int) -> None:
         """Use database `index`, which exists."""
+
+    def authenticate(self, user: bytes, password: bytes) -> bool:
+        """Be this user from now on, if that is the password; a failure is noted."""
 
     def reset(self) -> None:
         """As a fresh connection, for RESET."""
@@ -118,6 +125,7 @@ class NodeView(Protocol):
 
     settings: Settings
     keyspace: Keyspace
+    accounts: Accounts
     run_id: str
     """40 hex digits, new at every start."""
     config_file: str

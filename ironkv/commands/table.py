@@ -33,6 +33,22 @@ Check: TypeAlias = Callable[[Args], Any]
 F = TypeVar("F", bound=Handler)
 
 
+class Refused(bytes):
+    """Stands in a request where its name stood: whoever looks it up, whenever its turn comes, gets the error.
+
+    So what must not be carried out takes the way of every other request, and is answered in its turn.
+    """
+
+    error: CommandError
+
+    @classmethod
+    def because(cls, error: CommandError) -> Args:
+        """A request in place of one that is refused."""
+        name = cls()
+        name.error = error
+        return [name]
+
+
 class Route(Enum):
     """Where a command is decided."""
 
@@ -251,6 +267,8 @@ def find(args: Args) -> Command:
     name = args[0]
     row = TABLE.get(name) or TABLE.get(name.upper())
     if row is None:
+        if type(name) is Refused:
+            raise name.error
         raise CommandError(_unknown(name, args[1:]))
     if row.subcommands and len(args) > 1:
         sub = row.subcommands.get(args[1].upper())

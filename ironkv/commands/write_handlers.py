@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from ironkv.commands import (  # noqa: F401
+    acl,
+    acting,
     backup,
     bitfields,
     bitmaps,

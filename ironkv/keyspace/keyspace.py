@@ -43,6 +43,7 @@ from ironkv.errors import WrongType
 from ironkv.keyspace.expiry import Calendar
 from ironkv.keyspace.slots import SLOTS, slot_of
 from ironkv.keyspace.thresholds import DEFAULT
+from ironkv.keyspace.users import User
 from ironkv.keyspace.values import Value
 
 DATABASES: Final = 16
@@ -309,12 +310,14 @@ class Keyspace:
         "listener",
         "messenger",
         "now_ms",
+        "on_users",
         "replacing",
         "scripted",
         "scripts",
         "stamp_ms",
         "swept_out",
         "thresholds",
+        "users",
         "writing",
     )
 
@@ -339,6 +342,8 @@ class Keyspace:
         self.scripts: dict[bytes, bytes] = {}
         """SHA1 in hexadecimal -> a script's text, for EVALSHA, in the order they came."""
         self.thresholds = DEFAULT
+        self.users: dict[bytes, User] = {}
+        """Those that have been made or changed; the default user is there from the first."""
         self.writing = False
         """Whether an entry is being applied: a structure that is found now may be changed."""
         self.imager: Callable[[dict[bytes, Value]], None] | None = None
@@ -347,6 +352,8 @@ class Keyspace:
         """Given (database, event, key) after a change."""
         self.messenger: Callable[[list[tuple[bool, bytes, bytes]]], None] | None = None
         """Given (whether to a shard channel, channel, message): what a script publishes, on every replica."""
+        self.on_users: Callable[[], None] | None = None
+        """Called when users are others than before."""
         self.replacing: Callable[[Database, Database | None], None] | None = None
         """Given a database before it loses all that it holds, and the one whose contents it is to get:
         FLUSHDB, FLUSHALL and SWAPDB change many keys and tell of none."""
@@ -411,6 +418,8 @@ class Keyspace:
         self.entry = other.entry
         self.scripts = other.scripts
         self.thresholds = other.thresholds
+        self.users = other.users
+        self.tell_users()
         for index in range(DATABASES):
             if self._databases[index] is None and other._databases[index] is None:
                 continue
@@ -419,6 +428,11 @@ class Keyspace:
                 self.swept_out += mine.values, mine.deadlines
             mine.values, mine.deadlines, mine.calendar = its.values, its.deadlines, its.calendar
             mine.changed, mine.quiet = its.changed, its.quiet
+
+    def tell_users(self) -> None:
+        """Users have changed."""
+        if self.on_users is not None:
+            self.on_users()
 
     def clear(self) -> None:
         """Remove every key of every database."""

@@ -18,6 +18,7 @@ LIMITS: Final = (
     "limits.max_proposal_bytes",
     "server.tcp_keepalive",
 )
+PROTECTION: Final = ("server.protected_mode", "limits.acllog_max_len", "server.requirepass")
 OUTPUT: Final = ("limits.pubsub_output_hard", "limits.pubsub_output_soft", "limits.pubsub_output_soft_s")
 
 
@@ -43,15 +44,23 @@ def follow(view: View, dispatch: Dispatch) -> None:
     def set_notifications() -> None:
         dispatch.notifications.choose(settings.server.notify_keyspace_events)
 
+    def set_protection() -> None:
+        dispatch.protected = settings.server.protected_mode
+        view.accounts.log.most = limits.acllog_max_len
+        dispatch.guarding.users_changed()
+
     def set_log_level() -> None:
         logging.getLogger().setLevel(settings.log.level.upper())
 
     for name in LIMITS:
         view.on_setting(name, set_limits)
+    for name in PROTECTION:
+        view.on_setting(name, set_protection)
     for name in OUTPUT:
         view.on_setting(name, set_output_limit)
     view.on_setting("server.notify_keyspace_events", set_notifications)
     view.on_setting("log.level", set_log_level)
     set_limits()
+    set_protection()
     set_output_limit()
     set_notifications()

@@ -208,6 +208,7 @@ class Node:
         else:  # its own majority: no client need see it without a leader
             await self._until(lambda: self.driver.readable_until > 0)
         self.loading = False
+        self.dispatch.guarding.recovered()
         log.info("%s is ready", self.settings.node.id)
 
     async def _recover(self) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ironkv import __version__, clock, images
+from ironkv.commands.accounts import Accounts
 from ironkv.commands.later import Later
 from ironkv.errors import CommandError
 from ironkv.node.files import allow_clients
@@ -28,6 +29,7 @@ class View:
         self._node = node
         self.settings = node.settings
         self.keyspace = node.keyspace
+        self.accounts = Accounts(self.keyspace, lambda: self.settings.server.requirepass)
         self.config_file = node.settings.config_file
         self.version = __version__
         self.run_id = secrets.token_hex(20)

@@ -28,6 +28,9 @@ Request = list[bytes]
 
 INLINE_MAX: Final = 64 * 1024
 ARGUMENTS_MAX: Final = 1024 * 1024
+STRANGER_ARGUMENTS: Final = 10
+STRANGER_BULK: Final = 16 * 1024
+"""What a client that has not authenticated may send, as in Redis."""
 
 
 class ProtocolError(ReplyError):
@@ -45,6 +48,8 @@ class Exact:
         """Most bytes of one argument (proto-max-bulk-len)."""
         self.request_max = request_max
         """Most bytes of one request (client-query-buffer-limit)."""
+        self.strict = False
+        """Small requests only: whoever sends them is a stranger yet."""
         self._buffer = bytearray()
         self._at = 0
         self._args: Request = []
@@ -117,6 +122,8 @@ class Exact:
         count = _length(line[1:])
         if count is None or count > ARGUMENTS_MAX:
             raise ProtocolError("invalid multibulk length")
+        if self.strict and count > STRANGER_ARGUMENTS:
+            raise ProtocolError("unauthenticated multibulk length")
         self._missing = max(count, 0)
         return True
 
@@ -131,6 +138,8 @@ class Exact:
             size = _length(line[1:])
             if size is None or not 0 <= size <= self.bulk_max:
                 raise ProtocolError("invalid bulk length")
+            if self.strict and size > STRANGER_BULK:
+                raise ProtocolError("unauthenticated bulk length")
             if self._size + size > self.request_max:
                 raise ProtocolError("too big request")
             self._bulk = size
@@ -175,6 +184,8 @@ class Parser:
         self._fast = hiredis.Reader(notEnoughData=_MORE)
         self._plainly = True
         """At a request boundary: nothing is held in `_exact`."""
+        self.trusted = True
+        """False: one request at a time, and small ones only."""
         self.error: ProtocolError | None = None
         """Set when the stream is broken; requests before that point were returned. Feed no more."""
 
@@ -189,7 +200,10 @@ class Parser:
         return self._exact.held
 
     def feed(self, data: bytes) -> list[Request]:
-        """The requests that `data` completes."""
+        """The requests that `data` completes; of a stranger's only the first (see `more`)."""
+        if not self.trusted:
+            self._exact.feed(data)
+            return self._one()
         if self._plainly:
             return self._plain(data)
         exact = self._exact
@@ -205,6 +219,25 @@ class Parser:
         self._plainly = True
         rest = exact.take_rest()
         return [request, *self._plain(rest)] if rest else [request]
+
+    def more(self) -> list[Request]:
+        """The next request of a stranger; all further ones, once it is none any more."""
+        if self._plainly:
+            return []
+        return self._one() if not self.trusted else self._drain()
+
+    def _one(self) -> list[Request]:
+        exact = self._exact
+        exact.strict = True
+        try:
+            request = exact.next()
+        except ProtocolError as error:
+            self._broken(error)
+            return []
+        finally:
+            exact.strict = False
+        self._plainly = exact.idle
+        return [] if request is None else [request]
 
     def _plain(self, data: bytes) -> list[Request]:
         """Parse from a request boundary on."""

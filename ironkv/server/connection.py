@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, cast
 from ironkv.commands.later import Later
 from ironkv.commands.subscriptions import Subscriptions
 from ironkv.errors import ReplyError
+from ironkv.keyspace.users import DEFAULT_NAME
 from ironkv.resp import replies
 from ironkv.resp.parser import Parser, Request
 from ironkv.resp.replies import Reply
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ironkv.commands.table import Args, Command
     from ironkv.node.proposals import Batch
     from ironkv.server.dispatch import Dispatch
+    from ironkv.server.guarding import Guard
     from ironkv.server.watching import Watch
 
 PENDING_MAX: Final = 20_000
@@ -71,6 +73,11 @@ class Connection(asyncio.Protocol):
         """Bytes received since the last chunk that completed a request."""
         self._pauses: set[str] = set()
         self.id = dispatch.next_id()
+        self.user = DEFAULT_NAME
+        self.authenticated = True
+        self.password_given = False
+        self.guard: Guard | None = None
+        """Says what it may not do; None when it may do everything (`server.guarding`)."""
         self.name = b""
         self.lib_name = b""
         self.lib_version = b""
@@ -108,10 +115,13 @@ class Connection(asyncio.Protocol):
         if self.closing or self.ending:
             return
         parser = self.parser
+        one_by_one = not parser.trusted
         requests = parser.feed(data)
         if requests:
             self.dispatch.received(self, requests, len(data) + self._unfinished)
             self._unfinished = 0
+            if one_by_one:
+                self._take_further()
         else:
             self._unfinished += len(data)
         if parser.error is not None:
@@ -120,6 +130,11 @@ class Connection(asyncio.Protocol):
             self.flush()
         elif self.out and not self.dirty:
             self.flush()
+
+    def _take_further(self) -> None:
+        """What a stranger sent behind its first request: that may have been the password."""
+        while not self.closing and (requests := self.parser.more()):
+            self.dispatch.received(self, requests, 0)
 
     def eof_received(self) -> bool:
         # A client may half-close after its last request: it still gets the replies it is owed.
@@ -319,6 +334,9 @@ class Connection(asyncio.Protocol):
     def select(self, index: int) -> None:
         self.db_index = index
 
+    def authenticate(self, user: bytes, password: bytes) -> bool:
+        return self.dispatch.guarding.authenticate(self, user, password)
+
     def reset(self) -> None:
         self.name = b""
         self.proto = 2
@@ -327,6 +345,7 @@ class Connection(asyncio.Protocol):
         self.discard()
         self.dispatch.pubsub.leave(self)
         self.select(0)
+        self.dispatch.guarding.greet(self)
 
     def unblock(self, reply: Reply) -> bool:
         if self.later is None or self.later.interrupt is None:

@@ -25,12 +25,14 @@ from ironkv.server import modes
 from ironkv.server.alike import RUN_LEAST, run_alike
 from ironkv.server.blocking import Blocking
 from ironkv.server.connection import BACKLOG_BYTES, OUT_SLICE, PENDING_MAX, Connection
+from ironkv.server.guarding import Guarding
 from ironkv.server.host import Server
 from ironkv.server.keepalive import keep_alive
 from ironkv.server.modes import SUBSCRIBING
 from ironkv.server.notifications import Notifications
 from ironkv.server.output_limit import OutputLimit
 from ironkv.server.pausing import Pausing
+from ironkv.server.protection import is_exposed
 from ironkv.server.pubsub import Message, PubSub
 from ironkv.server.rides import Ride
 from ironkv.server.transactions import RIDE_BEHIND, Transactions
@@ -45,7 +47,10 @@ log = logging.getLogger(__name__)
 
 READ: Final = Route.READ
 WRITE: Final = Route.WRITE
-IN_ORDER: Final = SUBSCRIBING | {
+LOOKS_AT_USERS: Final = frozenset(
+    {"ACL|DRYRUN", "ACL|GETUSER", "ACL|LIST", "ACL|LOG", "ACL|USERS", "ACL|WHOAMI", "AUTH"}
+)
+IN_ORDER: Final = SUBSCRIBING | LOOKS_AT_USERS | {
     "CLIENT|REPLY", "CONFIG|SET", "DEBUG", "HELLO", "QUIT", "RESET", "SHUTDOWN", "WAIT", "WAITAOF", "WATCH",
 }  # fmt: skip
 """They change how earlier replies would look, or look at them: they wait until those are given."""
@@ -86,6 +91,10 @@ class Dispatch:
         self.blocking = Blocking(self)
         self.node.keyspace.replacing = self._replacing
         self._watches = watches
+        self.guarding = Guarding(self, self.node.accounts)
+        self.node.keyspace.on_users = self.guarding.users_changed
+        self.protected = False
+        """Strangers from elsewhere are refused while the default user needs no password."""
         self.transactions = Transactions(self, watches)
         self.pubsub = PubSub(server.wake, has_peers=self.node.settings.cluster.enabled)
         self.notifications = Notifications(server, self.listeners, self.pubsub)
@@ -117,7 +126,10 @@ class Dispatch:
             connection.transport.write(b"-ERR max number of clients reached\r\n")
             connection.transport.close()
             return
+        if self.protected and is_exposed(self, connection):
+            return
         self.connections[connection.id] = connection
+        self.guarding.greet(connection)
         if self.keepalive_s:
             keep_alive(sock, self.keepalive_s)
 
@@ -192,6 +204,13 @@ class Dispatch:
 
     def run(self, connection: Connection, requests: list[Request], readable: bool = False) -> None:
         """Answer requests, or send them on their way, in order. `readable`: reads may run."""
+        if connection.guard is not None:
+            self.guarding.run(connection, requests, readable)
+        else:
+            self.run_allowed(connection, requests, readable)
+
+    def run_allowed(self, connection: Connection, requests: list[Request], readable: bool) -> None:
+        """The same for requests that the client may make."""
         server = self.server
         if connection.subscriptions is not None and connection.proto == 2:
             modes.run_subscriber(self, connection, requests)
@@ -206,7 +225,7 @@ class Dispatch:
             requests = self.pausing.up_to_held(connection, requests)
             if not requests:
                 return
-        granted = readable
+        granted, guard = readable, connection.guard
         proposals = self.proposals
         keyspace = self.node.keyspace
         database = keyspace.database(connection.db_index)
@@ -272,6 +291,10 @@ class Dispatch:
                 break
             else:
                 self.answer_local(connection, row, args)
+                if connection.guard is not guard:
+                    if following := list(rest):
+                        self.run(connection, following, readable)
+                    return
                 if connection.queued >= 0:
                     self._run_transactions(connection, list(rest), readable)
                     return

@@ -17,6 +17,18 @@ SUBSCRIBING: Final = frozenset(
 )
 OF_SUBSCRIBERS: Final = SUBSCRIBING | {"PING", "QUIT", "RESET"}
 """What a subscriber may send in RESP2, where a reply cannot be told from a message."""
+_CHANGES_NODE: Final = frozenset(
+    {
+        "transactions",
+        "CONFIG|SET",
+        "CONFIG|REWRITE",
+        "CONFIG|RESETSTAT",
+        "CLIENT|KILL",
+        "CLIENT|PAUSE",
+        "SHUTDOWN",
+        "DEBUG",
+    }
+)
 LOADING: Final = "LOADING Redis is loading the dataset in memory"
 
 
@@ -52,8 +64,17 @@ def run_loading(dispatch: Dispatch, connection: Connection, requests: list[Reque
         except CommandError as error:
             connection.answer(error)
             continue
-        if row.route is Route.LOCAL and "loading" in row.flags and row.group != "transactions":
+        # Who may change the node is not known before the users are recovered.
+        may = (
+            row.route is Route.LOCAL and "loading" in row.flags and not _CHANGES_NODE & {row.name, row.group}
+        )
+        if may:
+            guard = connection.guard
             dispatch.answer_local(connection, row, args)
+            if connection.guard is not guard:
+                if following := list(rest):
+                    dispatch.run(connection, following)
+                return
             if connection.closing:
                 return
             if connection.subscriptions is not None and connection.proto == 2:

@@ -279,14 +279,19 @@ def _items(connection: Connection, queue: Queue) -> list[Any]:
     """What EXEC carries out: see `commands.transactions.exec_`."""
     items: list[Any] = []
     for row, args in queue.commands:
+        if connection.guard is not None:
+            refusal = connection.dispatch.guarding.refusal_at_exec(connection, row, args)
+            if refusal is not None:
+                items.append(Aside(connection, None, refusal))
+                continue
         if row.route is Route.WRITE:
             complaint = _complaint(row, args)
             args[0] = row.wire_name
             items.append(args if complaint is None else Aside(connection, None, complaint))
             continue
         if row.name == "SSUBSCRIBE":  # Redis lets those of old times in, and this not
-            refusal = CommandError("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client")
-            items.append(Aside(connection, None, refusal))
+            blocked = CommandError("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client")
+            items.append(Aside(connection, None, blocked))
             continue
         items.append(Aside(connection, row, args))
         if row.name == "SELECT":

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ironkv.commands import introspection, write_handlers  # noqa: F401  (importing fills the table)
+from ironkv.commands.accounts import Accounts
 from ironkv.commands.later import Later
 from ironkv.commands.subscriptions import Subscriptions
 from ironkv.commands.table import find
@@ -39,6 +40,7 @@ class FakeNode:
     def __init__(self, *flags: str) -> None:
         self.settings = load(flags or ["--cluster"], {})
         self.keyspace = Keyspace()
+        self.accounts = Accounts(self.keyspace, lambda: self.settings.server.requirepass)
         self.run_id = "ab" * 20
         self.config_file = ""
         self.version = "1.2.3"
@@ -151,6 +153,7 @@ class FakeSession:
     def __init__(self, node: FakeNode | None = None) -> None:
         self.node = node or FakeNode()
         self.id = next(_ids)
+        self.user, self.authenticated = b"default", True
         self.name = self.lib_name = self.lib_version = b""
         self.proto = 2
         self.db_index = 0
@@ -173,6 +176,9 @@ class FakeSession:
     def propose(self, item: list[bytes]) -> Later:
         self.proposed.append(item)
         return Later()
+
+    def authenticate(self, user: bytes, password: bytes) -> bool:
+        return self.node.accounts.accepts(user, password)
 
     def select(self, index: int) -> None:
         self.db_index = index

@@ -17,6 +17,7 @@ from tests.commands.wire import meaning
 NEW_IN_7_2 = {
     "BITOP": {"arguments"},
     "CLIENT|SETNAME": {"tips"},
+    **{name: {"tips"} for name in ("ACL|SETUSER", "ACL|DELUSER", "ACL|SAVE")},
     "COMMAND|GETKEYS": {"arity", "arguments"},
     "COMMAND|GETKEYSANDFLAGS": {"arity", "arguments"},
     "CONFIG|RESETSTAT": {"tips"},

@@ -339,6 +339,7 @@ class Transport:
 
     def __init__(self) -> None:
         self.sent = bytearray()
+        self.peer: tuple[str, int] = ("127.0.0.1", 5555)
         self.writes = 0
         self.closed = self.aborted = self.reading_paused = False
         self.protocol: Any = None
@@ -348,7 +349,7 @@ class Transport:
         self.buffered = 0
 
     def get_extra_info(self, name: str) -> Any:
-        return {"socket": Socket(), "peername": ("10.9.9.9", 5555), "sockname": ("10.0.0.1", 7000)}[name]
+        return {"socket": Socket(), "peername": self.peer, "sockname": ("10.0.0.1", 7000)}[name]
 
     def set_write_buffer_limits(self, high: int) -> None:
         self.high = high
