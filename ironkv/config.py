@@ -154,6 +154,15 @@ class DiskSection(Section):
     reserve: Annotated[Size, Field(ge=0, le=1 << 40)] = 64 << 20
 
 
+class SlowlogSection(Section):
+    log_slower_than: Annotated[Count, Field(ge=-1, le=2**62)] = 10_000
+    max_len: Annotated[Count, Field(ge=0, le=1_000_000)] = 128
+
+
+class LatencySection(Section):
+    monitor_threshold_ms: Annotated[Count, Field(ge=0, le=2**31 - 1)] = 0
+
+
 class HttpSection(Section):
     enabled: Annotated[bool, Allowed("true or false")] = True
     bind: Text = "127.0.0.1"
@@ -183,6 +192,9 @@ LIVE: Final = frozenset(
         "limits.pubsub_output_soft_s",
         "limits.max_proposal_bytes",
         "log.level",
+        "slowlog.log_slower_than",
+        "slowlog.max_len",
+        "latency.monitor_threshold_ms",
         "snapshot.journal_bytes",
         "snapshot.entries",
         "snapshot.every_s",
@@ -207,6 +219,8 @@ class Settings(BaseModel):
     journal: JournalSection = JournalSection()
     snapshot: SnapshotSection = SnapshotSection()
     disk: DiskSection = DiskSection()
+    slowlog: SlowlogSection = SlowlogSection()
+    latency: LatencySection = LatencySection()
     http: HttpSection = HttpSection()
     log: LogSection = LogSection()
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
 PARTS: Final = 4
 """Buckets to a doubling: a value is told to within a quarter."""
+
+
+def _bucket_of(value: int) -> int:
+    doubling = value.bit_length()
+    return doubling * PARTS + ((value >> (doubling - 3)) & 3 if doubling > 2 else value & 3)
+
+
+_SMALL: Final = [_bucket_of(value) for value in range(1024)]
+"""Most values are small, and then looking is faster than computing."""
 
 
 class Histogram:
@@ -15,16 +25,13 @@ class Histogram:
     __slots__ = ("counts", "total")
 
     def __init__(self) -> None:
-        self.counts: dict[int, int] = {}
+        self.counts: defaultdict[int, int] = defaultdict(int)
         self.total = 0
         """The sum of all values."""
 
     def add(self, value: int, times: int = 1) -> None:
         """Count `value`, which is 0 or more, `times` times."""
-        doubling = value.bit_length()
-        bucket = doubling * PARTS + ((value >> (doubling - 3)) & 3 if doubling > 2 else value & 3)
-        counts = self.counts
-        counts[bucket] = counts.get(bucket, 0) + times
+        self.counts[_SMALL[value] if value < 1024 else _bucket_of(value)] += times
         self.total += value * times
 
     def clear(self) -> None:

@@ -5,11 +5,11 @@ it sees entries and nothing else, in particular no clock.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from ironkv import batch
-from ironkv.commands.table import find
+from ironkv.commands.table import Handler, find
 from ironkv.commands.write_handlers import WRITE_HANDLERS
 from ironkv.errors import CommandError, Fault
 from ironkv.keyspace import thresholds
@@ -29,6 +29,9 @@ class Machine:
     def __init__(self) -> None:
         self.keyspace = Keyspace()
         self.applied = 0
+        self.failures = 0
+        """Commands that were answered with an error."""
+        self.handlers: Mapping[bytes, Handler] = WRITE_HANDLERS
 
     def apply(self, entry: Entry) -> None:
         """Apply the next entry, for whoever needs no replies."""
@@ -61,7 +64,7 @@ class Machine:
         thresholds.in_force = keyspace.thresholds
         keyspace.purge(PURGE_MOST)
         database = keyspace.database(0)
-        handlers = WRITE_HANDLERS
+        handlers = self.handlers
         replies: list[Reply] = []
         append = replies.append
         for item in items:
@@ -69,6 +72,7 @@ class Machine:
                 try:
                     append((handlers.get(item[0]) or find(item).handler)(database, item, now_ms))
                 except CommandError as error:
+                    self.failures += 1
                     # Its traceback would hold this frame, and that the replies: a circle around the batch.
                     append(error.with_traceback(None))
                 except (MemoryError, RecursionError) as error:

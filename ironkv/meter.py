@@ -1,4 +1,4 @@
-"""What a node counts and times of its own work: per batch, per chunk of requests."""
+"""What a node counts and times of its own work: per batch."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ class Meter:
         """Applying a turn's committed entries."""
         self.batches = Histogram()
         """Commands in a batch."""
-        self.chunks = Histogram()
-        """Dealing with the requests that arrived in one read of a socket."""
         self.late = Histogram()
         """How late the loop came to its timer: what everybody else had to wait then."""
 
@@ -43,5 +41,5 @@ class Meter:
 
     def reset(self) -> None:
         """Begin anew what clients may reset; elections are the node's history."""
-        for histogram in (self.commits, self.applies, self.batches, self.chunks, self.late):
+        for histogram in (self.commits, self.applies, self.batches, self.late):
             histogram.clear()

@@ -230,7 +230,7 @@ def test_sizes(text: str, size: int) -> None:
         (
             "[zoo]\nape = 1",
             "zoo (node.toml): no such setting; known are node, server, cluster, raft, limits, journal, "
-            "snapshot, disk, http, log",
+            "snapshot, disk, slowlog, latency, http, log",
         ),
     ],
 )

@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rdb": {"errors", "keyspace"},
     "batch": {"errors"},
     "clock": {"errors"},
-    "commands": {"errors", "keyspace", "rdb", "resp", "scripting"},
+    "commands": {"errors", "histogram", "keyspace", "rdb", "resp", "scripting"},
     "scripting": {"errors", "resp.replies"},
     "histogram": set(),
     "meter": {"histogram", "raft.messages"},

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 from ironkv.commands.connection import REDIS_VERSION, leads
 from ironkv.commands.session import NodeView
 from ironkv.commands.subscriptions import Kind
+from ironkv.commands.table import every
 
 Fields: TypeAlias = Iterator[tuple[str, object]]
 Section: TypeAlias = Callable[[NodeView], Fields]
@@ -207,6 +208,28 @@ def modules(node: NodeView) -> Fields:
     yield from ()
 
 
+def commandstats(node: NodeView) -> Fields:
+    """Times leave out waiting, for the log as for the disk."""
+    for row in every():
+        usage = row.usage
+        calls = usage.count
+        if calls or usage.rejected or usage.failed:
+            us = usage.ns // 1000
+            yield (
+                f"cmdstat_{row.lower_name}",
+                f"calls={calls},usec={us},usec_per_call={usage.ns / 1000 / max(calls, 1):.2f},"
+                f"rejected_calls={usage.rejected},failed_calls={usage.failed}",
+            )
+
+
+def latencystats(node: NodeView) -> Fields:
+    """To within a quarter."""
+    for row in every():
+        if row.usage.counts:
+            shown = ",".join(f"p{percent}={row.usage.percentile(percent):.3f}" for percent in (50, 99, 99.9))
+            yield f"latency_percentiles_usec_{row.lower_name}", shown
+
+
 def errorstats(node: NodeView) -> Fields:
     for code, count in sorted(node.errors.items()):
         yield f"errorstat_{code}", f"count={count}"
@@ -259,12 +282,16 @@ SECTIONS: Final[dict[str, tuple[str, Section]]] = {
     "replication": ("Replication", replication),
     "cpu": ("CPU", cpu),
     "modules": ("Modules", modules),
+    "commandstats": ("Commandstats", commandstats),
     "errorstats": ("Errorstats", errorstats),
+    "latencystats": ("Latencystats", latencystats),
     "cluster": ("Cluster", cluster),
     "raft": ("Raft", raft),
     "keyspace": ("Keyspace", keyspace),
 }
-"""In the order in which INFO gives them, whatever the order they were asked for. All are given by default."""
+"""In the order in which INFO gives them, whatever the order they were asked for."""
+LONG: Final = frozenset({"commandstats", "latencystats"})
+"""Not given by default."""
 
 
 def written(names: set[str], node: NodeView) -> bytes:

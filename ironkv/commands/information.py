@@ -11,7 +11,13 @@ from ironkv.commands.table import Args, Route, command
 from ironkv.resp.replies import Reply, Verbatim
 
 EVERY: Final = frozenset(info_sections.SECTIONS)
-_GROUPS: Final = {"default": EVERY, "all": EVERY, "everything": EVERY, "module_list": frozenset({"modules"})}
+DEFAULT: Final = EVERY - info_sections.LONG
+_GROUPS: Final = {
+    "default": DEFAULT,
+    "all": EVERY,
+    "everything": EVERY,
+    "module_list": frozenset({"modules"}),
+}
 
 
 @command(
@@ -31,7 +37,7 @@ def info(session: Session, args: Args) -> Reply:
     for arg in args[1:]:
         name = arg.decode("utf-8", "surrogateescape").lower()
         wanted |= _GROUPS.get(name, {name})
-    return Verbatim(info_sections.written(wanted if len(args) > 1 else set(EVERY), session.node))
+    return Verbatim(info_sections.written(wanted if len(args) > 1 else set(DEFAULT), session.node))
 
 
 @command(

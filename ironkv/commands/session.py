@@ -14,6 +14,8 @@ from ironkv.resp.replies import Reply
 
 if TYPE_CHECKING:
     from ironkv.commands.accounts import Accounts
+    from ironkv.commands.latency import Latencies
+    from ironkv.commands.slowlog import SlowLog
     from ironkv.commands.subscriptions import PubSub, Subscriptions
     from ironkv.commands.table import Args
     from ironkv.config import Settings
@@ -157,6 +159,15 @@ class NodeView(Protocol):
 
     def blocking_keys(self) -> tuple[int, int]:
         """For how many keys clients wait; for how many of these also to hear that they are gone."""
+
+    @property
+    def slow_log(self) -> SlowLog: ...
+
+    @property
+    def latencies(self) -> Latencies: ...
+
+    def monitor(self, session: Session) -> None:
+        """Show it all requests of clients of this node, from now on."""
 
     def wait_replicas(self, index: int, replicas: int, timeout_ms: int) -> Reply | Later:
         """How many followers hold entry `index` durably, once that is `replicas` or time is up."""

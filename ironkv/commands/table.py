@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import Any, Final, TypeAlias, TypeVar
 
+from ironkv.commands.usage import Usage
 from ironkv.errors import CommandError
 from ironkv.resp.replies import Reply
 
@@ -109,6 +110,8 @@ class Command:
         "since",
         "subcommands",
         "summary",
+        "timed",
+        "usage",
         "wire_name",
     )
 
@@ -141,7 +144,10 @@ class Command:
         self.flags = frozenset(flags.split())
         self.blocks = "blocking" in self.flags and bool(keys[0] or find_keys)
         """It may wait for one of its keys."""
-        self.handler = handler
+        self.handler = self.timed = handler
+        """`timed` is the same, unless a node has heavy commands timed one by one."""
+        self.usage = Usage()
+        """On this node, since it started or CONFIG RESETSTAT."""
         self.keys = keys
         self.check = check
         self.find_keys = find_keys
@@ -198,6 +204,11 @@ TABLE: Final[dict[bytes, Command]] = {}
 def commands() -> list[Command]:
     """The top-level rows, by name."""
     return sorted({row.name: row for row in TABLE.values()}.values(), key=lambda row: row.name)
+
+
+def every() -> list[Command]:
+    """All rows by name, subcommands behind their containers."""
+    return [each for row in commands() for each in (row, *row.subcommands.values())]
 
 
 def command(
@@ -276,6 +287,7 @@ def find(args: Args) -> Command:
             raise CommandError(f"ERR unknown subcommand '{_text(args[1][:128])}'. Try {row.name} HELP.")
         row = sub
     if not row.least <= len(args) <= row.most:
+        row.usage.rejected += 1
         raise row.wrong_arity()
     return row
 

@@ -124,7 +124,7 @@ def exec_(db: Database, item: list[Any], now_ms: int) -> Reply:
     for each in items:
         if type(each) is list:
             row = TABLE[each[0]]
-            handler = find(each).handler if row.subcommands else row.handler
+            handler = find(each).handler if row.subcommands else row.timed
             replies.append(attempt(handler, db, each, now_ms))
         elif type(each) is int:
             db = db.keyspace.database(each)

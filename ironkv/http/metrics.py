@@ -16,8 +16,8 @@ from prometheus_client.registry import Collector, CollectorRegistry
 Figures = Mapping[str, Any]
 
 ROLES: Final = ("follower", "candidate", "leader")
-DOUBLINGS: Final = range(4, 27)
-"""Buckets of the histograms: 2ⁿ - 1 microseconds, from 15 µs to 67 s; or commands."""
+DOUBLINGS: Final = range(1, 27)
+"""Buckets of the histograms: 2ⁿ - 1 microseconds, from 1 µs to 67 s; or commands."""
 COUNT_DOUBLINGS: Final = range(1, 14)
 
 
@@ -141,6 +141,7 @@ def _commands(figures: Figures) -> Iterator[Metric]:
     yield _count(
         "commands_processed_total", "Commands received from clients.", figures["commands"]["processed"]
     )
+    yield from _by_command(figures["calls"])
     yield _labelled(
         CounterMetricFamily,
         "error_replies_total",
@@ -151,6 +152,24 @@ def _commands(figures: Figures) -> Iterator[Metric]:
     network = figures["network"]
     yield _count("network_received_bytes_total", "Bytes of requests.", network["in"])
     yield _count("network_sent_bytes_total", "Bytes of replies.", network["out"])
+
+
+def _by_command(calls: Figures) -> Iterator[Metric]:
+    outcomes = CounterMetricFamily(
+        "ironkv_commands_total",
+        "Calls by command: done; done and answered with an error; refused before.",
+        labels=["command", "outcome"],
+    )
+    seconds = HistogramMetricFamily(
+        "ironkv_command_seconds", "Time spent on a call, waiting excluded.", labels=["command"]
+    )
+    for name, each in calls.items():
+        outcomes.add_metric([name, "ok"], max(each["calls"] - each["failed"], 0))
+        outcomes.add_metric([name, "failed"], each["failed"])
+        outcomes.add_metric([name, "rejected"], each["rejected"])
+        seconds.add_metric([name], _buckets(each["buckets"], 1e6, DOUBLINGS), each["seconds"])
+    yield outcomes
+    yield seconds
 
 
 def _clients(figures: Figures) -> Iterator[Metric]:
@@ -201,10 +220,5 @@ def _times(figures: Figures) -> Iterator[Metric]:
     yield _histogram("commit_seconds", "From a batch's proposal to its commit (leader).", seen["commit_us"])
     yield _histogram("apply_seconds", "Applying a turn's committed entries.", seen["apply_us"])
     yield _histogram("journal_write_seconds", "A write of the journal, fsync included.", seen["journal_us"])
-    yield _histogram(
-        "requests_seconds",
-        "Dealing with what one read of a socket brought, waiting excluded.",
-        seen["chunk_us"],
-    )
     yield _histogram("loop_late_seconds", "How late the loop came to its timer.", seen["loop_late_us"])
     yield _histogram("batch_commands", "Commands in a batch.", seen["batch_commands"], 1, COUNT_DOUBLINGS)

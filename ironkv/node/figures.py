@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ironkv.commands.info_sections import memory
+from ironkv.commands.table import every
 from ironkv.config import http_port_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def figures(node: Node) -> dict[str, Any]:
         "nodes": _nodes(node),
         "clients": _clients(node),
         "commands": {"processed": view.commands_processed, "per_second": commands_s},
+        "calls": _calls(),
         "errors": dict(view.errors),
         "network": {
             "in": view.bytes_in, "out": view.bytes_out, "in_per_second": in_s, "out_per_second": out_s
@@ -89,6 +91,21 @@ def _nodes(node: Node) -> list[dict[str, Any]]:
     ]
 
 
+def _calls() -> dict[str, dict[str, Any]]:
+    """By command: what became of its calls, and how many took up to so many microseconds."""
+    return {
+        row.lower_name: {
+            "calls": row.usage.count,
+            "seconds": row.usage.ns / 1e9,
+            "rejected": row.usage.rejected,
+            "failed": row.usage.failed,
+            "buckets": list(row.usage.doublings()),
+        }
+        for row in every()
+        if row.usage.counts or row.usage.rejected or row.usage.failed
+    }
+
+
 def _clients(node: Node) -> dict[str, int]:
     view, sessions = node.view, node.dispatch.connections.values()
     return {
@@ -114,7 +131,6 @@ def _histograms(node: Node) -> dict[str, dict[str, Any]]:
             ("commit_us", meter.commits),
             ("apply_us", meter.applies),
             ("journal_us", node.storage.writer.took),
-            ("chunk_us", meter.chunks),
             ("loop_late_us", meter.late),
             ("batch_commands", meter.batches),
         )

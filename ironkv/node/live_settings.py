@@ -52,6 +52,15 @@ def follow(view: View, dispatch: Dispatch) -> None:
     def set_log_level() -> None:
         logging.getLogger().setLevel(settings.log.level.upper())
 
+    def set_watched() -> None:
+        slowlog = settings.slowlog
+        dispatch.timesheet.watch(
+            slowlog.log_slower_than, slowlog.max_len, settings.latency.monitor_threshold_ms
+        )
+
+    for name in ("slowlog.log_slower_than", "slowlog.max_len", "latency.monitor_threshold_ms"):
+        view.on_setting(name, set_watched)
+    set_watched()
     for name in LIMITS:
         view.on_setting(name, set_limits)
     for name in PROTECTION:

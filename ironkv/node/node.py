@@ -113,6 +113,8 @@ class Node:
             proposals_max=limits.max_proposal_bytes,
             keepalive_s=settings.server.tcp_keepalive,
         )
+        self.proposals.timesheet = self.dispatch.timesheet
+        self.machine.handlers = self.dispatch.timesheet.time_heavy()
         self._listener = Listener(self.dispatch)
         self.links = Links(
             settings.cluster.name,
@@ -333,11 +335,17 @@ class Node:
         """
         late = time.monotonic() - self._timer_at_s
         self.meter.late.add(max(int(1e6 * late), 0))
+        self._note_latency("event-loop", 1000 * late)
         if late > LATE_S:
             # Once round the loop: what is called from a call_soon runs after the sockets were polled.
             self._loop.call_soon(self._loop.call_soon, self._tick)
         else:
             self._tick()
+
+    def _note_latency(self, event: str, ms: float) -> None:
+        latencies = self.dispatch.timesheet.latencies
+        if latencies.least_ms:
+            latencies.note(event, ms, time.time())
 
     def _tick(self) -> None:
         wait = 50.0
@@ -425,6 +433,7 @@ class Node:
         if error is not None:
             self._fail(error if isinstance(error, Fault) else Fault(f"the journal failed: {error!r}"))
         self.storage.persisted()
+        self._note_latency("aof-fsync-always", self.journal.last_write_ms)
         self._note_room()
         self._guarded(lambda: self.driver.persisted(persist.mark))
 

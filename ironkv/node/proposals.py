@@ -24,7 +24,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from math import inf
-from typing import Any, Final, Protocol
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ironkv import batch as codec
 from ironkv.commands.table import Args, find
@@ -35,6 +36,9 @@ from ironkv.raft.config import Overloaded
 from ironkv.raft.messages import Entry
 from ironkv.resp.replies import Reply
 from ironkv.server.rides import Owner, Ride
+
+if TYPE_CHECKING:
+    from ironkv.server.timesheet import Timesheet
 
 UNKNOWN: Final = "UNKNOWN leadership moved while this write was in flight: it may or may not have happened"
 
@@ -57,6 +61,7 @@ class Batch:
         "deadline",
         "decision",
         "index",
+        "name",
         "owners",
         "program",
         "replies",
@@ -68,6 +73,8 @@ class Batch:
 
     def __init__(self) -> None:
         self.program: list[Any] = []
+        self.name: bytes | None = None
+        """Of all its commands; None when they are not all calls of one."""
         self.owners: list[Owner] = []
         self.counts: list[int] = []
         """`counts[i]` replies in a row belong to `owners[i]`: a pipeline's writes come in runs."""
@@ -124,6 +131,7 @@ class Proposals:
         self._machine = machine
         self._ride = ride
         self.meter = Meter()
+        self.timesheet: Timesheet | None = None
         self.gathering = Batch()
         self._full: list[Batch] = []
         """Gathered before `gathering`, and large enough."""
@@ -145,6 +153,10 @@ class Proposals:
         if database != batch.database:
             batch.program.append(database)
             batch.database = database
+        if not batch.owners:
+            batch.name = requests[0][0]
+        elif requests[0][0] != batch.name:
+            batch.name = None
         batch.program += requests
         batch.owe(owner, len(requests))
 
@@ -154,6 +166,7 @@ class Proposals:
             self._full.append(self.gathering)
             self.gathering = Batch()
         self.write(owner, [item], database)
+        self.gathering.name = None
         self.gathering.rides += 1
         if decision is not None:  # one without joins a batch whose first may still have to be decided
             self.gathering.decision = decision
@@ -288,7 +301,7 @@ class Proposals:
         elif queue and queue[0].index == entry.index and queue[0].term == entry.term:
             self._run(queue[0])
         else:
-            self._machine.apply(entry)
+            self._apply_others(entry)
             return
         self._hand_out()
 
@@ -299,14 +312,26 @@ class Proposals:
         if mine:
             self._run(mine[0])
         else:
-            self._machine.apply(entry)
+            self._apply_others(entry)
         for batch in here:
             if batch.term != entry.term:
                 self._fail(batch, not_done)
 
     def _run(self, batch: Batch) -> None:
         self.meter.commits.add(int(1000 * (self.meter.now_ms - batch.began_ms)))
-        batch.replies = self._machine.run(batch.index, batch.stamp_ms, batch.program, self._ride_applied)
+        machine = self._machine
+        failures, began = machine.failures, perf_counter_ns()
+        batch.replies = machine.run(batch.index, batch.stamp_ms, batch.program, self._ride_applied)
+        if self.timesheet is not None:
+            self.timesheet.batch(batch, perf_counter_ns() - began, machine.failures != failures)
+
+    def _apply_others(self, entry: Entry) -> None:
+        """An entry that nobody here waits for."""
+        if self.timesheet is not None:
+            self.timesheet.ours = False
+        self._machine.apply(entry)
+        if self.timesheet is not None:
+            self.timesheet.ours = True
 
     def _ride_applied(self, ride: Ride) -> Reply:
         return self._ride(ride, True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ironkv import __version__, clock, images
 from ironkv.commands.accounts import Accounts
 from ironkv.commands.later import Later
+from ironkv.commands.table import every
 from ironkv.errors import CommandError
 from ironkv.node.files import allow_clients
 from ironkv.node.upkeep import Rates, Totals
@@ -17,6 +18,9 @@ from ironkv.node.waits import Wait
 from ironkv.resp.replies import Reply
 
 if TYPE_CHECKING:
+    from ironkv.commands.latency import Latencies
+    from ironkv.commands.session import Session
+    from ironkv.commands.slowlog import SlowLog
     from ironkv.node.node import Node
     from ironkv.server.connection import Connection
     from ironkv.server.pubsub import PubSub
@@ -58,6 +62,17 @@ class View:
     def errors(self) -> Mapping[str, int]:
         return self._node.dispatch.errors
 
+    @property
+    def slow_log(self) -> SlowLog:
+        return self._node.dispatch.timesheet.slow_log
+
+    @property
+    def latencies(self) -> Latencies:
+        return self._node.dispatch.timesheet.latencies
+
+    def monitor(self, session: Session) -> None:
+        self._node.dispatch.monitors.join(self._node.dispatch.connections[session.id])
+
     def monotonic(self) -> float:
         return time.monotonic()
 
@@ -83,6 +98,9 @@ class View:
         self.commands_processed = self.connections_received = self.connections_rejected = 0
         self.bytes_in = self.bytes_out = self.keyspace.expired = 0
         self._node.dispatch.errors.clear()
+        self._node.meter.reset()
+        for row in every():
+            row.usage.clear()
         self._rates.forget()
 
     # -- settings

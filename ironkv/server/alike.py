@@ -33,7 +33,7 @@ def run_alike(
         may = dispatch.server.may_read(connection)
         done = may and row.run(database, requests, connection.out, connection.proto)
     if done:
-        connection.last_row = row
+        connection.last_row = dispatch.alike = row
     return done
 
 

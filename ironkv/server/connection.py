@@ -338,6 +338,7 @@ class Connection(asyncio.Protocol):
         return self.dispatch.guarding.authenticate(self, user, password)
 
     def reset(self) -> None:
+        self.dispatch.monitors.leave(self)
         self.name = b""
         self.proto = 2
         self.replies = "on"

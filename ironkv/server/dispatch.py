@@ -29,12 +29,14 @@ from ironkv.server.guarding import Guarding
 from ironkv.server.host import Server
 from ironkv.server.keepalive import keep_alive
 from ironkv.server.modes import SUBSCRIBING
+from ironkv.server.monitors import Monitors
 from ironkv.server.notifications import Notifications
 from ironkv.server.output_limit import OutputLimit
 from ironkv.server.pausing import Pausing
 from ironkv.server.protection import is_exposed
 from ironkv.server.pubsub import Message, PubSub
 from ironkv.server.rides import Ride
+from ironkv.server.timesheet import Timesheet
 from ironkv.server.transactions import RIDE_BEHIND, Transactions
 from ironkv.server.watching import Watches
 
@@ -101,6 +103,12 @@ class Dispatch:
         self.node.keyspace.messenger = self._published_by_script
         self.output_limit = OutputLimit(0, 0, 0)
         """Of subscribers."""
+        self.monitors = Monitors(
+            server.wake, lambda listener: self.output_limit.enforce(listener, self.node.now_s)
+        )
+        self.timesheet = Timesheet()
+        self.alike: Command | None = None
+        """What all requests of the present chunk are, if they were dealt with in one go."""
         self._held_back: set[Connection] = set()
         self.pausing = Pausing(self)
         self._last_id = 0
@@ -151,6 +159,7 @@ class Dispatch:
         self.transactions.discard(connection)
         self.pausing.leave(connection)
         self.pubsub.leave(connection)
+        self.monitors.leave(connection)
 
     def _replacing(self, database: Database, other: Database | None) -> None:
         self._watches.replacing(database, other)
@@ -174,6 +183,8 @@ class Dispatch:
         node.commands_processed += len(requests)
         node.bytes_in += size
         connection.last_active = node.now_s
+        if self.monitors.clients:
+            self.monitors.tell(connection, requests)
         if self.pausing.all and not connection.stalled:
             self.pausing.wait(connection)
         if connection.backlog or connection.stalled:
@@ -182,18 +193,21 @@ class Dispatch:
             if len(connection.backlog) > PENDING_MAX or connection.backlog_bytes > BACKLOG_BYTES:
                 connection.pause("pending")
             return
-        began = perf_counter_ns()
         self._run_weighed(connection, requests, size)
-        self.proposals.meter.chunks.add((perf_counter_ns() - began) // 1000)
 
     def _run_weighed(
         self, connection: Connection, requests: list[Request], size: int, readable: bool = False
     ) -> None:
         """As `run`; what joined a batch counts, and may be too much."""
-        pending = connection.pending
+        pending, waiting = connection.pending, len(connection.backlog)
+        began = perf_counter_ns()
         self.run(connection, requests, readable)
+        took_ns = perf_counter_ns() - began
         if connection.backlog:
             connection.backlog_bytes += size
+            requests = requests[: len(requests) + waiting - len(connection.backlog)]
+        alike, self.alike = self.alike, None
+        self.timesheet.chunk(connection, requests, took_ns, alike)
         if connection.pending > pending:
             self.proposals.weigh(connection, size)
             if self.proposals.bytes > self.proposals_max:
@@ -261,11 +275,12 @@ class Dispatch:
                         self.stall_for_read(connection)
                         break
                 try:
-                    connection.answer(row.handler(database, args, keyspace.now_ms))
+                    connection.answer(row.timed(database, args, keyspace.now_ms))
                     if connection.heavy > OUT_SLICE:
                         _put_back(connection, *rest)
                         break
                 except CommandError as error:
+                    row.usage.failed += 1
                     connection.answer(error)
                 except Due:
                     self.read_due(connection, row, args)
@@ -330,15 +345,18 @@ class Dispatch:
     def _write(self, connection: Connection, row: Command, args: Args, rest: Iterator[Request]) -> bool:
         """Gather a write for the log. True: the connection stands still now, and `rest` waits."""
         if not self.server.leading and row.name != "EXEC":
+            row.usage.rejected += 1
             self.say(connection, self.server.not_leader())
             return False
         if row.adds_data and self.server.no_room is not None:
+            row.usage.rejected += 1
             self.say(connection, self.server.no_room)
             return False
         if row.check is not None and len(args) != row.plain_size:
             try:
                 row.check(args)
             except CommandError as error:
+                row.usage.failed += 1
                 self.say(connection, error)
                 return False
             except Exception as error:
@@ -376,6 +394,7 @@ class Dispatch:
         try:
             reply = row.handler(connection, args)
         except ReplyError as error:
+            row.usage.failed += 1
             reply = error
         except Exception as error:
             reply = self._crashed(row, error)
@@ -400,8 +419,9 @@ class Dispatch:
         try:
             if row.route is Route.LOCAL:
                 return row.handler(ride.owner, ride.args)
-            return row.handler(keyspace.database(ride.database), ride.args, keyspace.now_ms)
+            return row.timed(keyspace.database(ride.database), ride.args, keyspace.now_ms)
         except CommandError as error:
+            row.usage.failed += 1
             return error
         except NothingYet:
             return NULL_ARRAY

@@ -70,7 +70,7 @@ class Aside:
         if self._reply is not None or row is None:
             return self._reply[0] if self._reply is not None else None
         if row.route is not Route.LOCAL:
-            return attempt(row.handler, db, self._args, now_ms)
+            return attempt(row.timed, db, self._args, now_ms)
         self._reply = (self._answer_local(row),)
         return self._reply[0]
 

@@ -22,6 +22,7 @@ NEW_IN_7_2 = {
     "COMMAND|GETKEYSANDFLAGS": {"arity", "arguments"},
     "CONFIG|RESETSTAT": {"tips"},
     "CONFIG|REWRITE": {"tips"},
+    "LATENCY|RESET": {"tips"},
     "MSETNX": {"tips"},
     "PSETEX": {"doc_flags", "deprecated_since", "replaced_by"},
     "QUIT": {"doc_flags", "deprecated_since", "replaced_by"},

@@ -106,6 +106,8 @@ def test_every_setting_can_be_seen() -> None:
         **dict.fromkeys(OutputLimit.PUBSUB, "client-output-buffer-limit"),
         "node.data_dir": "dir", "server.bind": "bind", "server.port": "port", "server.timeout": "timeout",
         "server.tcp_keepalive": "tcp-keepalive", "log.level": "loglevel", "cluster.nodes": "",
+        "slowlog.log_slower_than": "slowlog-log-slower-than", "slowlog.max_len": "slowlog-max-len",
+        "latency.monitor_threshold_ms": "latency-monitor-threshold", "http.token": "",
     }  # fmt: skip
     for key in keys(Settings):
         name = redis_names.get(key, key if key in PARAMETERS else key.partition(".")[2].replace("_", "-"))
