@@ -40,6 +40,13 @@ class Oracle:
         stream.flush()
         return read_reply(stream)[0]
 
+    def ask_all(self, requests: list[list[bytes]], proto: int = 2) -> list[bytes]:
+        """The bytes of the replies to commands that are sent in one go."""
+        stream = self._streams[proto]
+        stream.write(b"".join(map(_request, requests)))
+        stream.flush()
+        return [read_reply(stream)[0] for _ in requests]
+
     def listener(self, pattern: bytes) -> Listener:
         """Hear what is published on the channels that match from now on."""
         return Listener(_connect(self.path), pattern)
