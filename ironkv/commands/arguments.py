@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from math import isinf
 from typing import Final, NamedTuple
 
 from ironkv.errors import CommandError, NotInteger, SyntaxFault
@@ -27,6 +28,8 @@ FLOAT_TEXT_MOST: Final = 5 * 1024 - 1
 _INT64_TEXT_MOST: Final = 20
 
 _is_canonical_int = re.compile(rb"(?:0|-?[1-9][0-9]{0,18})\Z").match
+PLAIN_FLOAT_MOST: Final = 17
+"""Digits with a point among them: so few neither over- nor underflow."""
 _is_decimal = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z").match
 _is_hexadecimal = re.compile(
     rb"[+-]?0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)(?:[pP][+-]?\d+)?\Z"
@@ -97,6 +100,8 @@ def database_index(text: bytes) -> int:
 def real(text: bytes) -> float:
     """A finite or infinite double as strtod reads it, never NaN, nothing that over- or underflows.
     Raises CommandError."""
+    if len(text) <= PLAIN_FLOAT_MOST and text.replace(b".", b"", 1).isdigit():
+        return float(text)
     value = None
     if len(text) <= FLOAT_TEXT_MOST:
         if _is_decimal(text) or _is_infinity(text):
@@ -113,7 +118,7 @@ def real(text: bytes) -> float:
 
 def _was_out_of_range(text: bytes, value: float) -> bool:
     """Whether strtod would have said ERANGE: infinite or zero, yet not written so."""
-    if value in (float("inf"), float("-inf")):
+    if isinf(value):
         return not _is_infinity(text)
     return value == 0 and _has_digit_but_zero(text) is not None
 
