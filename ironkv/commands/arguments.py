@@ -28,6 +28,8 @@ FLOAT_TEXT_MOST: Final = 5 * 1024 - 1
 _INT64_TEXT_MOST: Final = 20
 
 _is_canonical_int = re.compile(rb"(?:0|-?[1-9][0-9]{0,18})\Z").match
+PLAIN_INTEGER_MOST: Final = 18
+"""Digits that fit into 64 bits in any case: most numbers, and without a regular expression."""
 PLAIN_FLOAT_MOST: Final = 17
 """Digits with a point among them: so few neither over- nor underflow."""
 _is_decimal = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\Z").match
@@ -42,6 +44,8 @@ _is_cursor = re.compile(rb"([+-]?)0*(\d{1,20})\Z").match
 def integer(text: bytes) -> int:
     """A signed 64-bit integer in the one form Redis accepts (string2ll): no blanks, `+` or leading
     zeros. Raises NotInteger."""
+    if text.isdigit() and len(text) <= PLAIN_INTEGER_MOST and (text[0] != 0x30 or len(text) == 1):
+        return int(text)
     if len(text) <= _INT64_TEXT_MOST and _is_canonical_int(text):
         value = int(text)
         if INT64_MIN <= value <= INT64_MAX:

@@ -267,7 +267,14 @@ class List:
     def take_right(self, count: int) -> list[bytes]:
         """Remove up to `count` elements from the tail; they are returned in that order."""
         blocks = self._blocks
-        taken: list[bytes] = []
+        if count == 1 and len(blocks[-1]) > 1:
+            taken = [blocks[-1].pop()]
+            if self._positions is not None:
+                self._positions.add(len(blocks) - 1, -1)
+            self._length -= 1
+            self._has_shrunk(taken)
+            return taken
+        taken = []
         keep = len(blocks)
         while keep and len(taken) + len(blocks[keep - 1]) <= count:
             keep -= 1
