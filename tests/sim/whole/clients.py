@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 NOT_DONE = ("NOTLEADER", "CLUSTERDOWN", "LOADING", "TRYAGAIN", "MISCONF", "EXECABORT")
 PATIENCE_MS = 1500.0
+SETTLED_MS = 500.0
+"""By then after a storm everything is answered, be it with an error."""
 KEY_OPS = 40
 """Operations on a key, after which another takes its place: judging a history takes time."""
 KEY_OPEN = 5
@@ -37,6 +39,7 @@ KINDS = {
     ),
     b"counter": ("incr", "incr", "get"),
     b"list": ("push", "push", "pop", "list"),
+    b"set": ("add", "add", "take", "members"),
     b"lock": ("lock", "holder", "holder"),
 }
 
@@ -101,7 +104,7 @@ class Client:
 
     def _request(self) -> Request:
         chance, history = self.cluster.chance, self.cluster.checks.history
-        kind = chance.choice((b"register", b"register", b"counter", b"list", b"lock"))
+        kind = chance.choice((b"register", b"register", b"counter", b"list", b"set", b"lock"))
         stem = b"%b %d" % (kind, chance.randrange(2))
         key = b"%b.%d" % (stem, self.cluster.checks.epochs.setdefault(stem, 0))
         if history.size_of(key) >= KEY_OPS or history.open_of(key) >= KEY_OPEN:
@@ -138,8 +141,12 @@ class Client:
             if part:
                 computer.do(lambda part=part: connection.data_received(part))
 
+        asked_at = world.now
+
         def give_up() -> None:
             if patience == self._patience and self.waiting:
+                settled = asked_at > self.cluster.calm_from + SETTLED_MS
+                must(not settled, f"client {self.number} gets no reply in good times")
                 self._hang_up()
 
         world.after(PATIENCE_MS, give_up)
@@ -203,7 +210,7 @@ class Client:
         self._connect(computer)
         history, requests = self.cluster.checks.history, []
         for key in keys:
-            kind = {b"list": "list", b"lock": "holder"}.get(key.split()[0], "get")
+            kind = {b"list": "list", b"lock": "holder", b"set": "members"}.get(key.split()[0], "get")
             op = history.began(Op(kind, key, b"", self.cluster.world.now))
             requests.append(Request(COMMANDS[kind](key, b""), op))
         self._send(requests)
@@ -231,6 +238,9 @@ COMMANDS = {
     "incr": lambda key, value: [[b"INCR", key]],
     "push": lambda key, value: [[b"RPUSH", key, value]],
     "pop": lambda key, value: [[b"LPOP", key]],
+    "add": lambda key, value: [[b"SADD", key, value]],
+    "take": lambda key, value: [[b"SPOP", key]],
+    "members": lambda key, value: [[b"SMEMBERS", key]],
     "list": lambda key, value: [[b"LRANGE", key, b"0", b"-1"]],
     "lock": lambda key, value: [[b"SET", key, value, b"NX", b"PX", b"%d" % LOCK_MS]],
     "holder": lambda key, value: [[b"GET", key]],

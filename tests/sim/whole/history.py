@@ -8,6 +8,7 @@ have taken effect by then.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Final
@@ -111,18 +112,22 @@ class History:
         while todo and len(seen) <= MOST_WAYS:
             done, state = todo.pop()
             for each in pending - done:
-                after = self._step(state, each, op.ended)
-                if after is WRONG:
-                    continue
-                way = (done | {each}, after)
-                if each is op:
-                    found.add(way)
-                elif way not in seen:
-                    seen.add(way)
-                    todo.append(way)
+                for after in self._steps(state, each, op.ended):
+                    way = (done | {each}, after)
+                    if each is op:
+                        found.add(way)
+                    elif way not in seen:
+                        seen.add(way)
+                        todo.append(way)
         return found if len(seen) <= MOST_WAYS else found | seen
 
-    # -- the types: the state after `op`, or WRONG when its reply does not fit
+    # -- the types: the states that may follow on `op`, none when its reply does not fit
+
+    def _steps(self, state: Any, op: Op, now: float) -> Iterable[Any]:
+        if op.kind == "take" and op.reply is UNKNOWN:
+            return [state - {member} or None for member in state or ()] or [state]
+        after = self._step(state, op, now)
+        return () if after is WRONG else (after,)
 
     def _step(self, state: Any, op: Op, now: float) -> Any:
         reply = op.reply
@@ -152,6 +157,15 @@ class History:
                     if state and reply in (UNKNOWN, first)
                     else (None if not state and reply in (UNKNOWN, None) else WRONG)
                 )
+            case "add":
+                added = (state or frozenset()) | {op.value}
+                return added if reply in (UNKNOWN, 1) else WRONG
+            case "take":
+                if not state or reply not in state:
+                    return WRONG if state or reply is not None else None
+                return state - {reply} or None
+            case "members":
+                return state if reply is UNKNOWN or frozenset(reply) == (state or frozenset()) else WRONG
             case "list":
                 return state if reply is UNKNOWN or reply == list(state or ()) else WRONG
             case "lock" | "holder":

@@ -209,7 +209,7 @@ def pause(cluster: Cluster, computer: Computer) -> None:
             if computer.life == life:
                 computer.resume()
 
-        cluster.world.after(cluster.chance.expovariate(1 / 250), go_on)
+        cluster.world.after(cluster.chance.expovariate(1 / cluster.chance.choice((60, 300, 1000))), go_on)
 
 
 def flap(cluster: Cluster, computer: Computer) -> None:
