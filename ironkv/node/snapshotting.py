@@ -59,6 +59,8 @@ class _Job:
         self.chunks: list[Chunk] = []
         """Whole chunks not handed to the disk yet."""
         self.chunks_bytes = 0
+        self.orders = 0
+        """What the disk has not reported yet."""
         self.queued = 0
         """Image bytes the disk has still to take."""
         self.digests = Digests()
@@ -105,6 +107,7 @@ class Snapshotting:
             return False
         now = self._world.steady_ms()
         job = self._job = _Job(Imaging(self._machine.keyspace), self._machine.applied, term, now)
+        job.orders += 1
         self._world.in_thread(self._snapshots.clear_leftovers, lambda error: self._written(job, 0, error))
         return True
 
@@ -149,17 +152,20 @@ class Snapshotting:
         chunks, size = job.chunks, job.chunks_bytes
         job.chunks, job.chunks_bytes = [], 0
         job.queued += size
+        job.orders += 1
         self._world.in_thread(lambda: self._write(job, chunks), lambda error: self._written(job, size, error))
         return job.chunks
 
     def _written(self, job: _Job, size: int, error: BaseException | None) -> None:
         job.queued -= size
+        job.orders -= 1
         if error is not None and job is self._job:
             self._fail(job, error)
 
     def _try_to_finish(self, job: _Job) -> None:
         """All is imaged. Once it is written, and the journal has every entry of it, it becomes current."""
-        if job.queued or job.finishing or self._world.durable_index() < job.index:
+        # Not while an order is out, however small: had it failed, the manifest would name what is not there.
+        if job.orders or job.finishing or self._world.durable_index() < job.index:
             return
         job.finishing = True
         newest = self._snapshots.newest

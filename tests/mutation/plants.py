@@ -390,9 +390,16 @@ PLANTS: Final = (
     Plant(
         "a snapshot is current before the journal has its entries",
         "node/snapshotting.py",
-        "if job.queued or job.finishing or self._world.durable_index() < job.index:",
-        "if job.queued or job.finishing:",
+        "if job.orders or job.finishing or self._world.durable_index() < job.index:",
+        "if job.orders or job.finishing:",
         NODE,
+    ),
+    Plant(
+        "a snapshot is current though an image of it could not be written",
+        "node/snapshotting.py",
+        "if job.orders or job.finishing or",
+        "if job.queued or job.finishing or",
+        (PARTS, WHOLE),
     ),
     Plant(
         "a snapshot shows writes that came after it",

@@ -274,6 +274,28 @@ def test_a_failed_one_is_made_up_for(disk: Disk, monkeypatch: pytest.MonkeyPatch
     assert disk.recovered().digest() == digest
 
 
+def test_one_whose_last_image_failed_does_not_become_current(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an empty store that image is all there is: no bytes that are counted, but it has to be there."""
+    disk.write("SET a 1", "DEL a")
+    put_records = disk.snapshots.put_records
+
+    def fail_once(records: Any) -> int:
+        monkeypatch.undo()
+        raise Fault("the disk failed")
+
+    assert disk.snapshotting.begin(1)
+    monkeypatch.setattr(disk.snapshots, "put_records", fail_once)
+    while disk.snapshotting.active:
+        for _ in range(3):  # all that can be ordered is, before the disk does any of it
+            disk.snapshotting.step(False)
+        disk.world.work()
+    assert disk.snapshots.put_records == put_records
+    assert disk.world.ended == [None]
+    assert disk.recovered().snapshots.newest is None
+
+
 def test_every_flipped_byte_is_noticed(disk: Disk) -> None:
     disk.write("SET a 1", "SET b 2", "HSET h f v", "SET c " + "x" * 3000)
     disk.snapshot()

@@ -83,8 +83,10 @@ class Disk:
         if self.fail:
             self.fail = False
             self.failed += 1
-            if not self.fail_lands:
-                take_back(undo)
+            if self.fail_lands:
+                # The data is there, and the page that says so failed: LMDB then does nothing any more.
+                raise PanicError("mdb_txn_commit: MDB_PANIC: Update of meta page failed")
+            take_back(undo)
             raise Error("mdb_txn_commit: Input/output error")
         if self.cut_in:
             self.cut_in -= 1
@@ -158,7 +160,7 @@ class Lmdb:
 class Environment:
     def __init__(self, disk: Disk, tables: dict[bytes, Table], map_size: int, synced: bool) -> None:
         self._disk, self._tables, self._map_size, self._synced = disk, tables, map_size, synced
-        self._writing = False
+        self.panicked = False
 
     def reader_check(self) -> int:
         return 0
@@ -167,7 +169,9 @@ class Environment:
         return self._tables.setdefault(name, Table())
 
     def begin(self, db: Table | None = None, write: bool = False, buffers: bool = False) -> Transaction:
-        return Transaction(self._disk, db, write, self._synced)
+        if write and self.panicked:
+            raise PanicError("mdb_txn_begin: MDB_PANIC")
+        return Transaction(self, self._disk, db, write, self._synced)
 
     def stat(self) -> dict[str, int]:
         return {"psize": PAGE}
@@ -185,7 +189,10 @@ def _pages(table: Table) -> int:
 
 
 class Transaction:
-    def __init__(self, disk: Disk, db: Table | None, write: bool, synced: bool) -> None:
+    def __init__(
+        self, environment: Environment, disk: Disk, db: Table | None, write: bool, synced: bool
+    ) -> None:
+        self._environment = environment
         self._disk, self._db, self._write, self._synced = disk, db, write, synced
         self._undo: list[tuple[Table, bytes, bytes | None]] = []
 
@@ -197,7 +204,11 @@ class Transaction:
         if kind is not None:
             take_back(undo)
         elif undo:
-            self._disk.commit(undo, self._synced)
+            try:
+                self._disk.commit(undo, self._synced)
+            except PanicError:
+                self._environment.panicked = True
+                raise
 
     def _table(self, db: Table | None) -> Table:
         table = db if db is not None else self._db
