@@ -72,7 +72,11 @@ class Timesheet:
         for name, row in TABLE.items():
             if row.timed is row.handler and row.route is not Route.WRITE and not row.subcommands:
                 self._light[name] = row.usage
-        return {row.wire_name: row.timed for row in rows if row.route is Route.WRITE and "|" not in row.name}
+        return {
+            row.wire_name: row.timed
+            for row in rows
+            if row.route is Route.WRITE and "|" not in row.name and not row.subcommands
+        }
 
     def _timed(self, row: Command) -> Handler:
         handler, usage = row.handler, row.usage

@@ -100,6 +100,20 @@ def test_statistics(cli: Ask, port: int) -> None:
     assert int(second[4]) > int(first[4])
 
 
+def test_monitor(cli: Ask, port: int) -> None:
+    """It shows what other clients ask until it is ended."""
+    with subprocess.Popen(
+        ["redis-cli", "-p", str(port), "MONITOR"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "OK\n"
+        cli("SETEX", 'watched "key"', "100", "value")
+        shown = next(line for line in process.stdout if "watched" in line)
+        process.kill()
+    pattern = rf'\d+\.\d{{6}} \[{DATABASE} 127\.0\.0\.1:\d+\] "SETEX" "watched \\"key\\"" "100" "value"\n'
+    assert re.fullmatch(pattern, shown), shown
+
+
 def test_shapes_of_replies(cli: Ask) -> None:
     assert json.loads(cli("--json", "HGETALL", "hash")) == {"f": "v"}
     assert cli("--csv", "LRANGE", "list", "0", "-1").strip() == '"a","b","c"'

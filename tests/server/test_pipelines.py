@@ -82,6 +82,11 @@ def test_one_that_is_wrong_among_many_alike(client: Client, line: str, refusal: 
     assert client.ask("ZADD s 4 a b", "ZCARD s") == ["-ERR syntax error", 3]
 
 
+def test_subcommands_that_write(client: Client) -> None:
+    assert client.ask("XGROUP CREATE s g $ MKSTREAM", "XGROUP CREATECONSUMER s g me") == [b"OK", 1]
+    assert client.ask(*["XGROUP DELCONSUMER s g me"] * 5, "XGROUP NOPE s")[:5] == [0] * 5
+
+
 def test_select_in_the_middle_of_pending_writes(client: Client) -> None:
     replies = client.ask(
         "SET a zero", "SELECT 1", "SET a one", "GET a", "SELECT 0", "GET a", "SELECT 16", "GET a",

@@ -102,6 +102,12 @@ def scripts(r: redis.Redis) -> None:
     assert r.script_exists(add.sha) == [True]
 
 
+def monitoring(r: redis.Redis) -> None:
+    with r.monitor() as shown:
+        r.set("watched", 1)
+        assert any("watched" in shown.next_command()["command"] for _ in range(1_000))
+
+
 def blocking(r: redis.Redis) -> None:
     threading.Thread(target=lambda: r.lpush("queue", "job")).start()
     assert list(r.blpop(["queue"], timeout=30)) == ["queue", "job"]
@@ -113,7 +119,7 @@ for protocol in (3, 2):
     r = redis.from_url(url, decode_responses=True, protocol=protocol, client_name="redis-py")
     r.flushdb()
     assert r.client_info()["resp"] == str(protocol), r.client_info()
-    parts = [transactions, pipelines, locks, publishing, streams, scripts, blocking]
+    parts = [transactions, pipelines, locks, publishing, streams, scripts, monitoring, blocking]
     for part in parts if protocol == 3 else [transactions, locks, scripts, blocking]:
         part(r)
     info = r.info()
