@@ -405,6 +405,7 @@ def test_a_handler_that_fails_says_so_and_ends_nothing(
 
     for name in (b"GET", b"ECHO", b"STRLEN"):
         monkeypatch.setattr(TABLE[name], "handler", fails)
+        monkeypatch.setattr(TABLE[name], "timed", fails)
     monkeypatch.setattr(TABLE[b"SET"], "check", fails)
     internal = "-ERR internal error, see the node's log"
     assert client.ask("GET a", "ECHO e", "SET a 1", "GET a", "STRLEN a", "SET a b EX 5", "EXISTS a") == [
