@@ -184,6 +184,10 @@ def _null_array(out: list[bytes], _value: object, proto: int) -> None:
     out.append(b"*-1\r\n" if proto == 2 else b"_\r\n")
 
 
+LONG: Final = 256
+"""Bytes of a string from which on a copy of it costs more than another entry in the output."""
+
+
 def append_alike(out: list[bytes], items: Sequence[Reply]) -> bool:
     """Append many values of one type, short strings or integers; False if they are not that.
 
@@ -197,6 +201,8 @@ def append_alike(out: list[bytes], items: Sequence[Reply]) -> bool:
         return True
     if kinds != _ONLY_BYTES:
         return False
+    if len(items) > _PIECE and sum(map(len, items)) > LONG * len(items):
+        return False  # much of it, and long: it had better not be copied
     try:
         heads = [*map(_BEHIND_ANOTHER.__getitem__, map(len, items))]
     except IndexError:
@@ -313,6 +319,9 @@ ENCODERS: Final[dict[type, Callable[[list[bytes], Any, int], None]]] = {
     BigNumber: _big_number,
     _NullArray: _null_array,
 }
+
+COLLECTIONS: Final = frozenset((list, dict, Members, Pairs, Keyed))
+"""What may be large without being one string."""
 
 
 def append(out: list[bytes], reply: Reply, proto: int) -> None:

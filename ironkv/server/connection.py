@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Final, cast
 
 from ironkv.commands.later import Later
@@ -192,10 +193,10 @@ class Connection(asyncio.Protocol):
                 head = b"$%d\r\n" % size
                 self.heavy += size
             self.out += head, reply, b"\r\n"
-        elif kind is list:
+        elif kind in replies.COLLECTIONS:
             before = len(self.out)
             replies.append(self.out, reply, self.proto)
-            self.heavy += sum(map(len, self.out[before:]))
+            self.heavy += sum(map(len, islice(self.out, before, None)))
         else:
             replies.append(self.out, reply, self.proto)
             if isinstance(reply, ReplyError):
@@ -275,8 +276,12 @@ class Connection(asyncio.Protocol):
         """Write as much as the client takes; the rest once it has read that."""
         out, at = self.out, 0
         while at < len(out) and "slow reader" not in self._pauses:
+            if len(out[at]) > OUT_SLICE:  # views of it: a long string is never copied as a whole
+                view = memoryview(out[at])
+                pieces = [view[low : low + OUT_SLICE] for low in range(0, len(view), OUT_SLICE)]
+                out[at : at + 1] = cast("list[bytes]", pieces)
             begin, size = at, 0
-            while at < len(out) and size < OUT_SLICE:
+            while at < len(out) and size < OUT_SLICE and len(out[at]) <= OUT_SLICE:
                 size += len(out[at])
                 at += 1
             self.node.bytes_out += size

@@ -3,6 +3,8 @@ memory stays bounded; when there is room again everything goes on in order."""
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from ironkv.server.connection import BACKLOG_BYTES, OUT_SLICE, PENDING_MAX
@@ -202,3 +204,38 @@ def test_without_a_majority_memory_does_not_grow(client: Client) -> None:
     assert all(reply.startswith("-UNKNOWN ") for reply in replies)
     assert not client.transport.reading_paused
     assert client.node.proposals.bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "command", "most"),
+    [("string", "GET x", 0.2), ("list", "LRANGE x 0 -1", 0.2), ("hash", "HGETALL x", 0.6)],
+)
+def test_a_large_reply_is_not_copied_as_a_whole(client: Client, kind: str, command: str, most: float) -> None:
+    """`most`: what answering takes besides what is held, as a part of the reply."""
+    size = 32 << 20
+    value = b"v" * 1_000
+    if kind == "string":
+        client.raw(encode(["SET", "x", b"v" * size]))
+    for at in range(0, size // 1_000, 1_000):
+        if kind == "list":
+            client.raw(encode(["RPUSH", "x", *[value] * 1_000]))
+        elif kind == "hash":
+            client.raw(encode(["HSET", "x", *[w for n in range(at, at + 1_000) for w in (b"%d" % n, value)]]))
+    client.node.cluster.settle()
+    client.take()
+    client.transport.stuck = True
+    tracemalloc.start()
+    client.send(command)
+    client.node.cluster.settle()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < most * size
+    assert client.transport.buffered <= 4 * OUT_SLICE
+    while client.transport.buffered:
+        drain(client)
+    (reply,) = client.take()
+    if kind == "string":
+        assert reply == b"v" * size
+    else:
+        assert sum(map(len, reply)) >= size
+        assert reply[-1] == value
