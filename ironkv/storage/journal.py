@@ -34,7 +34,7 @@ from ironkv.errors import Fault, IronKVError
 from ironkv.histogram import Histogram
 from ironkv.raft.messages import Entry, Persist
 from ironkv.storage import codec
-from ironkv.storage.directory import sync_directory
+from ironkv.storage.environment import opened
 from ironkv.storage.room import free_bytes, is_full
 from ironkv.storage.worker import Done
 
@@ -60,18 +60,11 @@ class Journal:
     def __init__(self, path: Path, map_size: int = 64 << 30, *, readonly: bool = False) -> None:
         self.path = path
         try:
-            self._env = lmdb.open(
-                str(path), map_size=map_size, max_dbs=2, subdir=True, max_spare_txns=4, max_readers=126,
-                readonly=readonly, lock=not readonly, create=not readonly,
-            )  # fmt: skip
-            self._env.reader_check()
-            self._entries = self._env.open_db(b"entries", create=not readonly)
-            self._node = self._env.open_db(b"node", create=not readonly)
+            self._env = opened(path, map_size, (b"entries", b"node"), readonly=readonly)
+            self._entries = self._env.open_db(b"entries", create=False)
+            self._node = self._env.open_db(b"node", create=False)
         except lmdb.Error as error:
             raise Fault(f"journal {path} cannot be opened: {error}") from error
-        if not readonly:
-            sync_directory(path)
-            sync_directory(path.parent)
         self._failed = False
         self._base = codec.Base()
         self._moving = threading.Lock()

@@ -39,7 +39,7 @@ import zstandard
 from ironkv import images
 from ironkv.errors import Fault
 from ironkv.keyspace.keyspace import Keyspace
-from ironkv.storage.directory import sync_directory
+from ironkv.storage.environment import opened
 
 log = logging.getLogger(__name__)
 
@@ -141,18 +141,11 @@ class Snapshots:
     def __init__(self, path: Path, map_size: int = 1 << 40, *, readonly: bool = False) -> None:
         self.path = path
         try:
-            self._env = lmdb.open(
-                str(path), map_size=map_size, max_dbs=2, subdir=True, max_readers=126,
-                readonly=readonly, lock=not readonly, create=not readonly,
-            )  # fmt: skip
-            self._env.reader_check()
-            self._manifests = self._env.open_db(b"manifests", create=not readonly)
-            self._images = self._env.open_db(b"images", create=not readonly)
+            self._env = opened(path, map_size, (b"manifests", b"images"), readonly=readonly)
+            self._manifests = self._env.open_db(b"manifests", create=False)
+            self._images = self._env.open_db(b"images", create=False)
         except lmdb.Error as error:
             raise Fault(f"snapshots {path} cannot be opened: {error}") from error
-        if not readonly:
-            sync_directory(path)
-            sync_directory(path.parent)
         self._compress = zstandard.ZstdCompressor(level=LEVEL).compress
         try:
             self.manifests = self._read_manifests()
