@@ -111,6 +111,8 @@ class _Reading:
         assert waiter.reading is not None
         return new_entries(db, *waiter.reading)
 
+    timed = handler
+
 
 _READING: Final[Any] = _Reading()
 
