@@ -246,7 +246,8 @@ class Connection(asyncio.Protocol):
     def flush(self) -> None:
         """One write for all replies so far; then close, if that was wanted."""
         self.dirty = False
-        self.push_own()
+        if self._own_pushes:
+            self.push_own()
         if self.out:
             if self.lost:
                 self._drop_output()
@@ -263,7 +264,7 @@ class Connection(asyncio.Protocol):
                 self.heavy = 0
             if self.subscriptions is not None:
                 self.dispatch.output_limit.enforce(self, self.node.now_s)
-        if self.pending < PENDING_MAX and not self.backlog:
+        if self._pauses and self.pending < PENDING_MAX and not self.backlog:
             self.resume("pending")
         if self.pending or self.stalled or self.lost or self.out:
             return
