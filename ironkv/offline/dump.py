@@ -95,7 +95,7 @@ def _log(node: StoppedNode, options: argparse.Namespace) -> None:
                 }  # fmt: skip
                 print(json.dumps(record))
             elif options.format == "resp":
-                if words and words[0] not in (b"NOOP", b"TICK"):
+                if words and words[0] not in (b"NOOP", b"TICK", b"MEMBERS"):
                     sys.stdout.buffer.write(encode([b"SELECT", b"%d" % (database or 0)]) + encode(words))
             elif writer is not None:
                 writer.writerow([entry.index, entry.term, stamp_ms, int(sure), database, *map(shown, words)])
@@ -107,6 +107,8 @@ def _log(node: StoppedNode, options: argparse.Namespace) -> None:
 
 def _lines(entry: Entry) -> tuple[int, list[tuple[int | None, list[bytes]]]]:
     """(stamp_ms, [(database, command)]); what an entry without commands is stands in place of one."""
+    if entry.kind is EntryKind.CONFIG:
+        return 0, [(None, [b"MEMBERS", entry.data])]
     if entry.kind is not EntryKind.BATCH:
         return 0, [(None, [b"NOOP"])]
     stamp_ms, items = batch.decode(entry.data)

@@ -44,6 +44,8 @@ Its words
                  leases rest on that
     hard state   term and vote; durable before anything that rests on them leaves
     fresh        of a node: it began with an empty directory, and may have forgotten promises
+    learner      a member without a vote: it is sent the log, and counts for nothing (thesis §4.2.1)
+    joint        of a configuration: old and new voters, of whom a majority each must agree (§6)
     stranded     of a follower: it needs entries that are compacted away; a snapshot helps it (§7)
 
 Section numbers in comments: "§5.3" is the paper (Ongaro & Ousterhout, In Search of an Understandable
@@ -53,6 +55,7 @@ Where to read
     messages     what nodes say to each other, and what the core says to its driver
     config       limits and times; how the core says no
     quorum, membership    majorities; who votes, and what a node counts for that lost its disk
+    configuration    who belongs to the cluster, and how that changes (§6)
     log          the tail in memory, the journal behind it, and how far each stage has come
     promises     what may not leave before it is durable
     progress     what a leader knows of one follower
@@ -61,10 +64,9 @@ Where to read
     core         the rest: terms, votes, following, and the turn of the crank
 
 Missing on purpose
-    Membership changes: the voters are fixed at start. membership.py is where joint consensus (§6) goes.
     InstallSnapshot (§7): the node streams snapshots beside the core, which names who needs one
     (`stranded`), keeps it loyal with heartbeats, and goes on from it (`install`).
-    Witnesses and learners: two nodes cannot survive the loss of one.
+    Witnesses: two nodes cannot survive the loss of one.
     Batching: one proposal is one entry. Whoever gathers commands does so before they get here.
     Retries: a proposal that is lost with its leader is not proposed again. That it was lost shows in
     another entry being handed out at its index.

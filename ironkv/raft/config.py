@@ -15,6 +15,7 @@ class RaftConfig:
 
     node_id: str
     voters: frozenset[str]
+    """Who founds the cluster. What the log or a snapshot says of its members beats this."""
     heartbeat_ms: float = 50
     election_timeout_ms: float = 300
     """The shortest silence that ends a leader's rule; the longest is twice that. All nodes must agree on it:
@@ -32,6 +33,8 @@ class RaftConfig:
     """Committed entries kept in memory for followers that lag a little."""
     uncommitted_bytes: int = 64 * MIB
     """Beyond this much uncommitted, a leader refuses proposals."""
+    promote_learners: bool = True
+    """A leader gives a learner its vote as soon as it has caught up."""
 
 
 @dataclass(frozen=True, slots=True)

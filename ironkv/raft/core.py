@@ -6,6 +6,7 @@ leader. What only a leader does is in leader.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 from random import Random
@@ -13,9 +14,9 @@ from typing import Final
 
 from ironkv.errors import Fault
 from ironkv.raft.config import HardState, NotLeader, RaftConfig
+from ironkv.raft.configuration import Configuration, Members
 from ironkv.raft.leader import Leadership
 from ironkv.raft.log import Log, Stored
-from ironkv.raft.membership import Voters
 from ironkv.raft.messages import (
     Append,
     AppendReply,
@@ -50,11 +51,15 @@ class RaftCore:
         random: Random,
         now: float,
         applied: int = 0,
+        members: Sequence[tuple[int, Configuration]] = (),
     ) -> None:
+        """`members`: what the snapshot, and the log behind it up to its end, say of who belongs to the
+        cluster, each with its index; empty if they say nothing.
+        """
         self._config = config
         self._me = config.node_id
         self._timeout = config.election_timeout_ms
-        self._voters = Voters(config.voters, config.node_id)
+        self._members = Members(config.node_id, members or ((0, Configuration(config.voters)),))
         self._random = random
         self._log = Log(stored, hard.commit, applied)
         self._hard = Promises(hard.term, hard.voted_for, hard.fresh)
@@ -94,7 +99,7 @@ class RaftCore:
         # Ids on the wire are drawn anew at each start, so that no answer meant for an earlier life fits.
         self._forward_id = random.getrandbits(32) << 30
 
-        if not self._voters.others:
+        if self._members.voters.alone:
             self._stand(now, None)
 
     # -- for the driver: what may be asked --------------------------------------------------------
@@ -133,6 +138,11 @@ class RaftCore:
     def durable_index(self) -> int:
         """How far this node's own disk has the log. May lie behind `commit`: others have it then."""
         return self._log.durable
+
+    @property
+    def configuration(self) -> Configuration:
+        """Who belongs to the cluster, as the log says; perhaps not committed yet."""
+        return self._members.current
 
     @property
     def followers(self) -> dict[str, Progress]:
@@ -197,7 +207,13 @@ class RaftCore:
             raise NotLeader(self._leader)
         self._lead.begin_transfer(target, now)
 
-    def install(self, index: int, term: int, now: float) -> bool:
+    def change(self, wanted: Configuration, now: float) -> None:
+        """Begin to make `wanted` what rules. Raises NotLeader, ChangeRefused, Transferring."""
+        if self._lead is None:
+            raise NotLeader(self._leader)
+        self._lead.change(wanted, now)
+
+    def install(self, index: int, term: int, now: float, configuration: Configuration | None = None) -> bool:
         """Go on from the committed state at `index`, whose entry had `term`: that snapshot is on our disk.
 
         False if the log has come as far by itself: nothing has changed then. Otherwise entries up to `index`
@@ -206,6 +222,7 @@ class RaftCore:
         if index <= self._log.commit or self._lead is not None:
             return False
         replaced = self._log.install(index, term)
+        self._members.installed(index, configuration, replaced=replaced)
         self._matched = max(self._matched, index)
         if replaced:
             self._matched = index
@@ -241,10 +258,9 @@ class RaftCore:
 
     def peer_lost(self, peer: str, now: float) -> None:
         """The connection to `peer` broke: a dead process usually shows this way first."""
-        if peer not in self._voters.ids:
-            return
-        if self._lead is not None and peer != self._me:
-            self._lead.peer_lost(peer, now)
+        if self._lead is not None:
+            if peer in self._lead.followers:
+                self._lead.peer_lost(peer, now)
         elif peer == self._leader:
             # Not before the promise to this leader has run out: its lease rests on that. The jitter
             # keeps the survivors, who all notice at once, from splitting the vote.
@@ -287,11 +303,15 @@ class RaftCore:
         """What is to be done now. Call again until it gives None: large work is handed out in slices."""
         if self._lead is not None:
             self._lead.flush(now)
+            if self._lead.unseated:
+                self._lead.abdicate(now)
+                self._follow(self.term, None, now)
         else:
             self._acknowledge()
         persist = self._begin_write(now) if self._writing is None else None
         committed = self._log.hand_out(self._config.apply_bytes)
         if committed:
+            self._members.committed(self._log.commit)
             self._log.trim(self._config.tail_bytes)
         if not (self._outbox or persist or committed or self._grants):
             return None
@@ -317,8 +337,12 @@ class RaftCore:
     # -- messages ---------------------------------------------------------------------------------
 
     def step(self, message: Message, now: float) -> None:
-        """Take a message in. Late, repeated, reordered or strange ones do no harm."""
-        if message.to != self._me or message.sender not in self._voters.ids or message.sender == self._me:
+        """Take a message in. Late, repeated, reordered or strange ones do no harm.
+
+        The sender need not be a member as far as this node's log knows: that may be behind (§6). That it is a
+        node of this cluster, connections vouch for.
+        """
+        if message.to != self._me or message.sender == self._me:
             return
         match message:
             case Append():
@@ -402,7 +426,10 @@ class RaftCore:
         if not log.matches(prev, message.prev_term) and not prev < log.first_index - 1:
             self._reject(message)
             return
-        log.merge(message.entries)
+        new = log.merge(message.entries)
+        if new:
+            self._members.cut(new)
+            self._members.appended(message.entries[new - prev - 1 :])
         self._matched = max(self._matched, last)
         # Never beyond what is known to match: the rest of our log may yet be replaced (§5.3).
         log.commit = max(log.commit, min(message.commit, self._matched))
@@ -474,7 +501,10 @@ class RaftCore:
         self._deadline = now + self._draw_timeout()
         if self._role is Role.CANDIDATE and not self._hard.durable:
             return  # our disk is slower than elections are: one more term would only queue behind this one
-        if not self._voters.others:
+        if not self._members.may_stand(self._log.commit):
+            self._follow(self.term, None, now)  # not ours to lead
+            return
+        if self._members.voters.alone:
             self._stand(now, None)
             return
         self._follow(self.term, None, now)
@@ -485,7 +515,7 @@ class RaftCore:
         """Ask those who have not agreed yet: for their word, or for their vote."""
         self._ask_at = now + self._config.heartbeat_ms
         log = self._log
-        for peer in self._voters.others:
+        for peer in self._members.voters.others:
             if self._asking is not None and peer not in self._asking:
                 self._outbox.append(PreVote(self._me, peer, self.term + 1, log.last_index, log.last_term))
             elif self._request is not None and peer not in self._votes:
@@ -531,7 +561,7 @@ class RaftCore:
                 self._follow(message.term, None, now)
         elif self._asking is not None and message.term == self.term + 1:
             self._asking[message.sender] = message.fresh
-            if self._voters.won(self._asking):
+            if self._members.voters.won(self._asking):
                 self._stand(now, None)
 
     def _on_vote(self, message: Vote, now: float) -> None:
@@ -564,7 +594,7 @@ class RaftCore:
 
     def _count_vote(self, voter: str, fresh: bool, now: float) -> None:
         self._votes[voter] = fresh
-        if self._voters.won(self._votes):
+        if self._members.voters.won(self._votes):
             self._lead_now(now)
 
     def _lead_now(self, now: float) -> None:
@@ -575,11 +605,13 @@ class RaftCore:
         self._request = None
         self._ask_at = inf
         self._lead = Leadership(
-            self._config, self.term, self._voters, self._log, self._outbox, self._grants, now
+            self._config, self.term, self._members, self._log, self._outbox, self._grants, now
         )
 
     def _on_timeout_now(self, message: TimeoutNow, now: float) -> None:
         if not self._same_term(message.term, now) or message.sender != self._leader or self._hard.fresh:
+            return
+        if not self._members.may_stand(self._log.commit):
             return
         # An order overtaken by later rounds of the same leader is void, like a vote that cites it.
         if not self._bound(now) or self._released(message.term, message.round, now):

@@ -13,8 +13,8 @@ from math import inf
 from typing import Final
 
 from ironkv.raft.config import NoSuccessor, Overloaded, RaftConfig, Transferring
+from ironkv.raft.configuration import ChangeRefused, Configuration, Members
 from ironkv.raft.log import Log, size, size_of
-from ironkv.raft.membership import Voters
 from ironkv.raft.messages import (
     Append,
     AppendReply,
@@ -46,7 +46,7 @@ class Leadership:
         self,
         config: RaftConfig,
         term: int,
-        voters: Voters,
+        members: Members,
         log: Log,
         outbox: list[Message],
         grants: list[ReadGrant],
@@ -55,11 +55,16 @@ class Leadership:
         self._config = config
         self._me = config.node_id
         self.term = term
-        self._voters = voters
+        self._members = members
         self._log = log
         self._outbox = outbox
         self._grants = grants
-        self.followers = {peer: Progress(log.last_index + 1, now) for peer in voters.others}
+        self.followers: dict[str, Progress] = {}
+        self._meet(now)
+        self._changing = members.index > log.commit or members.current.joint
+        """The configuration that rules is not committed yet, or joint."""
+        self.unseated = False
+        """It is committed that we are no voter: somebody else is to lead."""
         self.rounds = Rounds()
         self._reads = ReadQueue()
         self.transfer: Transfer | None = None
@@ -92,7 +97,7 @@ class Leadership:
     def advance_commit(self, now: float) -> None:
         """Commit what a majority has on disk; our own disk is one voice among the others."""
         followers = self.followers
-        index = self._voters.agreed(
+        index = self._members.voters.agreed(
             self._log.durable, lambda peer: followers[peer].match if self.counts(peer) else 0
         )
         # Only entries of our own term are counted; those before them follow (§5.4.2, figure 8).
@@ -104,11 +109,73 @@ class Leadership:
         if self._notice_at == inf:
             self._notice_at = now + self._config.heartbeat_ms / 10
         self._serve_reads()
+        if self._changing and self._members.index <= index:
+            self._go_on_changing(now)
+
+    # -- members (§6) -------------------------------------------------------------------------
+
+    def change(self, wanted: Configuration, now: float) -> None:
+        """Begin a change of membership; one at a time, and not before an entry of this term is committed."""
+        if self.transfer is not None:
+            raise Transferring
+        if self._changing:
+            raise ChangeRefused("another change is under way")
+        if not self.settled:
+            raise ChangeRefused("this leader has committed nothing yet, try again")
+        self._configure(self._members.current.towards(wanted), now)
+
+    def _configure(self, configuration: Configuration, now: float) -> None:
+        self._members.appended((self._add(EntryKind.CONFIG, configuration.encode()),))
+        self._changing = True
+        self._meet(now)
+        self._begin_round(now)
+
+    def _meet(self, now: float) -> None:
+        """Who has joined is a follower at once; who is to leave, until that is committed."""
+        for peer in sorted(self._members.current.everybody - {self._me} - self.followers.keys()):
+            self.followers[peer] = Progress(self._log.last_index + 1, now)
+
+    def _go_on_changing(self, now: float) -> None:
+        """The configuration is committed: part from who is no member, and leave it if it is joint."""
+        current = self._members.current
+        for peer in sorted(self.followers.keys() - current.everybody):
+            self._send(peer, self.followers[peer], ())  # it shall know that it may stop
+            if self.transfer is not None and self.transfer.target == peer:
+                self.abort_transfer(now)
+            del self.followers[peer]
+        self._changing = False
+        if current.joint:
+            self._configure(current.settled(), now)
+        elif self._me not in current.voters:
+            self.unseated = True
+
+    def abdicate(self, now: float) -> None:
+        """The last words of a leader that is no member: what is committed, and who may stand at once."""
+        for peer, progress in self.followers.items():
+            self._send(peer, progress, ())
+        successor = self.best_successor(now)
+        if successor is not None:
+            horizon = self.rounds.number + TRANSFER_ROUNDS
+            self._outbox.append(TimeoutNow(self._me, successor, self.term, horizon))
+
+    def _consider_promotion(self, peer: str, progress: Progress, now: float) -> None:
+        """A learner has caught up when what is new since it last had all takes it less than an election
+        timeout (thesis §4.2.1)."""
+        current = self._members.current
+        if peer not in current.learners or progress.fresh_since or not self._config.promote_learners:
+            return
+        if self._changing or self.transfer is not None or not self.settled or progress.match < progress.goal:
+            return
+        if progress.goal and now - progress.goal_set <= self._config.election_timeout_ms:
+            self.change(current.promoted(peer), now)
+        progress.goal, progress.goal_set = self._log.last_index, now
 
     # -- what followers say -------------------------------------------------------------------
 
     def on_reply(self, reply: AppendReply, now: float) -> None:
-        progress = self.followers[reply.sender]
+        progress = self.followers.get(reply.sender)
+        if progress is None:
+            return
         progress.heard = now
         if progress.lost:
             self.peer_back(reply.sender, now)
@@ -129,13 +196,15 @@ class Leadership:
             self.advance_commit(now)
         if found_fresh:
             self._begin_round(now)  # for its answers to count soon (membership.py)
+        self._consider_promotion(reply.sender, progress, now)
 
     def counts(self, peer: str) -> bool:
         """Whether what a follower acknowledges and confirms may count (membership.py)."""
         since = self.followers[peer].fresh_since
         if not since:
             return True
-        return all(each.round >= since for name, each in self.followers.items() if name != peer)
+        voters = self._members.voters.others
+        return all(self.followers[name].round >= since for name in voters if name != peer)
 
     def stranded(self) -> tuple[str, ...]:
         """The connected followers that need entries from before the log."""
@@ -179,12 +248,12 @@ class Leadership:
             if progress.flow is Flow.REPLICATE and now - progress.heard >= self._config.election_timeout_ms:
                 progress.probe(progress.next)  # whatever was in flight is as good as lost
             self._send(peer, progress, ())
-        if not self.followers:
+        if self._members.voters.alone:
             self._confirm_round()
 
     def _confirm_round(self) -> None:
         followers = self.followers
-        number = self._voters.agreed(
+        number = self._members.voters.agreed(
             self.rounds.number, lambda peer: followers[peer].round if self.counts(peer) else 0
         )
         if number > self.rounds.confirmed:
@@ -203,7 +272,7 @@ class Leadership:
         """When the lease runs out if nothing more is heard; -inf while there is none."""
         if not self._config.lease_reads or self.transfer is not None or not self.settled:
             return -inf
-        if not self.followers:
+        if self._members.voters.alone:
             return inf
         if self.rounds.confirmed <= self.rounds.floor:
             return -inf
@@ -225,8 +294,8 @@ class Leadership:
         if read.asker is None:
             self._grants.append(ReadGrant(read.read_id, index))
             return
-        progress = self.followers[read.asker]
-        if index is not None and progress.commit_sent < index:
+        progress = self.followers.get(read.asker)
+        if index is not None and progress is not None and progress.commit_sent < index:
             self._send(read.asker, progress, ())  # or its read would wait for a heartbeat to bring `commit`
         self._outbox.append(ReadIndexReply(self._me, read.asker, self.term, read.read_id, index))
 
@@ -246,6 +315,8 @@ class Leadership:
             raise NoSuccessor("no follower is connected")
         if target not in self.followers:
             raise NoSuccessor("no such follower")
+        if target not in self._members.current.voters:
+            raise NoSuccessor("it has no vote")
         if self.followers[target].lost:
             raise NoSuccessor("it is not connected")
         if self.followers[target].fresh_since:
@@ -260,6 +331,7 @@ class Leadership:
             peer
             for peer, progress in self.followers.items()
             if not (progress.lost or progress.fresh_since)
+            and peer in self._members.current.voters
             and now - progress.heard < self._config.election_timeout_ms
         ]
         return max(alive, key=lambda peer: self.followers[peer].match, default=None)

@@ -160,17 +160,21 @@ class Log:
         self.last_index = newest.index
         self.last_term = newest.term
 
-    def merge(self, entries: Sequence[Entry]) -> None:
-        """Take a leader's entries, whose predecessor is known to match; conflicts are cut off (§5.3)."""
+    def merge(self, entries: Sequence[Entry]) -> int:
+        """Take a leader's entries, whose predecessor is known to match; conflicts are cut off (§5.3).
+
+        From where on the log is new; 0 if all was here.
+        """
         for position, entry in enumerate(entries):
             if entry.index > self.last_index:
                 self.append(entries[position:])
-                return
+                return entry.index
             # Entries already here stay: cutting on a mere repeat would drop newer ones (§5.3, figure 2).
             if self.knows(entry.index) and self.term(entry.index) != entry.term:
                 self._cut(entry.index)
                 self.append(entries[position:])
-                return
+                return entry.index
+        return 0
 
     def _cut(self, index: int) -> None:
         """Forget entry `index` and everything behind it."""

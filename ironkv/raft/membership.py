@@ -1,14 +1,13 @@
 """Who votes, and what counts of a voter that may have forgotten promises.
 
-The set is fixed when the node starts. Everything else asks this class, and never counts nodes by
-itself, so that joint consensus (§6) can come as a change in here: two sets, both of which must
-agree, switched by an entry at the moment it is appended.
+Everything else asks this class, and never counts nodes by itself. In a joint configuration (§6,
+configuration.py) there are two sets of voters, and whatever needs a majority needs one of each.
 
 A node is *fresh* while it began with an empty directory and has not caught up since. Perhaps it never
 ran; perhaps it lost its disk, and with it votes it gave and entries it acknowledged. Two rules keep it
 from taking either back. They hold as long as nobody else loses a disk before it has caught up.
 
-Elections   are won by a majority of nodes that are not fresh, or by every single voter.
+Elections   are won by a majority (of each set) of nodes that are not fresh, or by every single voter.
     Say X lost its disk. A majority without X meets every majority with it in somebody else, who
     remembers: so the winner's log has all that was committed, and no term has two winners. Where
     everybody votes, those who remember do, too: an entry that X acknowledged is on one more disk at
@@ -40,23 +39,33 @@ from ironkv.raft.quorum import majority, majority_index
 class Voters:
     """The members whose majority elects, commits and confirms."""
 
-    __slots__ = ("_majority", "_me", "ids", "others")
+    __slots__ = ("_me", "_sets", "alone", "ids", "others")
 
-    def __init__(self, ids: frozenset[str], me: str) -> None:
-        if me not in ids:
-            raise ValueError(f"node {me!r} is not among the voters {sorted(ids)}")
-        self.ids = ids
+    def __init__(self, ids: frozenset[str], me: str, outgoing: frozenset[str] = frozenset()) -> None:
+        """`me` need not be among them: learners, and a leader that is removing itself, are not."""
+        self.ids = ids | outgoing
         # Sorted: the order of messages must not depend on how strings hash.
-        self.others: tuple[str, ...] = tuple(sorted(ids - {me}))
+        self.others: tuple[str, ...] = tuple(sorted(self.ids - {me}))
+        self.alone = self.ids == {me}
         self._me = me
-        self._majority = majority(len(ids))
+        self._sets = [tuple(sorted(each)) for each in (ids, outgoing) if each]
 
     def won(self, granted: Mapping[str, bool]) -> bool:
         """Whether the votes of these, each with whether it is fresh, elect us, who are among them."""
-        if len(granted) == len(self.ids):
+        if not self._sets:
+            return False
+        if self.ids <= granted.keys():
             return True
-        return not granted.get(self._me, True) and list(granted.values()).count(False) >= self._majority
+        if granted.get(self._me, True):
+            return False
+        return all(
+            sum(not granted.get(voter, True) for voter in each) >= majority(len(each)) for each in self._sets
+        )
 
     def agreed(self, mine: int, theirs: Callable[[str], int]) -> int:
         """The highest number a majority has reached, given mine and one for each of the others."""
-        return majority_index([mine, *map(theirs, self.others)])
+        me = self._me
+        return min(
+            (majority_index([mine if each == me else theirs(each) for each in one]) for one in self._sets),
+            default=0,
+        )

@@ -18,6 +18,8 @@ class EntryKind(IntEnum):
     """A new leader's first entry: commits what came before it (§5.4.2). Carries no data."""
     BATCH = 1
     """A batch of commands; the core never looks inside."""
+    CONFIG = 2
+    """Who belongs to the cluster from this entry on (configuration.py)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ class Progress:
         "flight_bytes",
         "flow",
         "fresh_since",
+        "goal",
+        "goal_set",
         "heard",
         "lost",
         "match",
@@ -51,12 +53,16 @@ class Progress:
         """When it says it is fresh: the first round that began after we knew. 0: it is not."""
         self.lost = False
         """Its connection is down: sending entries would fill the window for nothing."""
+        self.goal = 0
+        """Of a learner: what it is to reach next, and since when (thesis §4.2.1). 0: nothing was set yet."""
+        self.goal_set = now
         self._flight: deque[tuple[int, int]] = deque()
         self.flight_bytes = 0
 
     def reborn(self) -> None:
         """It lost its disk: whatever it had acknowledged is void."""
         self.match = self.round = self.commit_sent = self.fresh_since = 0
+        self.goal = 0
         self.probe(self.next)
         self.question = True
 

@@ -21,6 +21,70 @@ class Plant(NamedTuple):
 
 
 PLANTS: Final = (
+    # -- membership
+    Plant(
+        "a configuration outlives its entry",
+        "raft/core.py",
+        "            self._members.cut(new)\n",
+        "",
+        (STORIES, CORE),
+    ),
+    Plant(
+        "the new voters alone decide while a change is under way",
+        "raft/membership.py",
+        "for each in (ids, outgoing) if each]",
+        "for each in (ids,) if each]",
+        (STORIES, CORE),
+    ),
+    Plant(
+        "a change begins before an entry of the own term is committed",
+        "raft/leader.py",
+        "        if not self.settled:\n            raise ChangeRefused",
+        "        if False:\n            raise ChangeRefused",
+        (STORIES, CORE),
+    ),
+    Plant(
+        "two changes at once",
+        "raft/leader.py",
+        '        if self._changing:\n            raise ChangeRefused("another',
+        '        if False:\n            raise ChangeRefused("another',
+        (STORIES, CORE),
+    ),
+    Plant(
+        "a removed leader rules on",
+        "raft/leader.py",
+        "            self.unseated = True\n",
+        "            pass\n",
+        (STORIES, CORE),
+    ),
+    Plant(
+        "nobody leaves the joint configuration",
+        "raft/leader.py",
+        "            self._configure(current.settled(), now)\n",
+        "            pass\n",
+        (STORIES, CORE),
+    ),
+    Plant(
+        "a leader counts itself though it has no vote",
+        "raft/membership.py",
+        "majority_index([mine if each == me else theirs(each) for each in one])",
+        "majority_index([mine if each == me else theirs(each) for each in one] + [mine] * (me not in one))",
+        (STORIES, CORE),
+    ),
+    Plant(
+        "a snapshot does not say who belongs to the cluster",
+        "raft/core.py",
+        "        self._members.installed(index, configuration, replaced=replaced)\n",
+        "        self._members.installed(index, None, replaced=replaced)\n",
+        (STORIES, CORE),
+    ),
+    Plant(
+        "learners stand for election",
+        "raft/core.py",
+        "        if not self._members.may_stand(self._log.commit):\n            self._follow(",
+        "        if False:\n            self._follow(",
+        (STORIES, CORE),
+    ),
     # -- elections and promises
     Plant(
         "a vote leaves before it is durable",

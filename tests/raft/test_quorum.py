@@ -42,6 +42,20 @@ def test_a_fresh_voter_counts_only_where_all_have_voted() -> None:
     assert voters.agreed(9, {"a": 3, "c": 7}.__getitem__) == 7
 
 
-def test_a_node_that_is_no_voter_is_refused() -> None:
-    with pytest.raises(ValueError, match="not among the voters"):
-        Voters(frozenset({"a"}), "b")
+def test_in_a_joint_configuration_both_majorities_are_needed() -> None:
+    voters = Voters(frozenset({"a", "d", "e"}), "a", frozenset({"a", "b", "c"}))
+    assert voters.others == ("b", "c", "d", "e")
+    assert not voters.won({"a": False, "b": False, "c": False})
+    assert not voters.won({"a": False, "d": False, "e": False})
+    assert voters.won({"a": False, "b": False, "d": False})
+    assert not voters.won({"a": False, "b": False, "d": True}), "a fresh one counts only where all have voted"
+    assert voters.won(dict.fromkeys("abcde", True))
+    assert voters.agreed(9, {"b": 3, "c": 0, "d": 7, "e": 8}.__getitem__) == 3
+
+
+def test_who_has_no_vote_does_not_count_itself() -> None:
+    voters = Voters(frozenset({"b", "c"}), "a")
+    assert voters.agreed(9, {"b": 3, "c": 7}.__getitem__) == 3
+    assert not voters.won({"a": False, "b": False})
+    assert voters.won({"a": False, "b": False, "c": False})
+    assert not Voters(frozenset(), "a").won({"a": False}), "nobody has a vote"

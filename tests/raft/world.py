@@ -15,6 +15,7 @@ from dataclasses import fields
 from ironkv.errors import Fault, NotAvailable
 from ironkv.raft import messages as raft_messages
 from ironkv.raft.config import HardState, RaftConfig
+from ironkv.raft.configuration import Configuration
 from ironkv.raft.core import RaftCore
 from ironkv.raft.messages import Append, Entry, EntryKind, Mark, Message, Role
 from tests.sim import describe
@@ -51,6 +52,8 @@ class Node:
         self.applied: list[Entry] = []
         self.snapshot = (0, 0)
         """(index, term) of the state on disk; what lies below is not applied again."""
+        self.members = Configuration(config.voters)
+        """As of the snapshot."""
         self.wiped = False
 
     def start(self, now: float) -> None:
@@ -58,12 +61,21 @@ class Node:
         index, term = self.snapshot
         if index > self.disk.last_index or (index and self.disk.term(index) != term):
             self.disk.reset(index, term)
-        self.core = RaftCore(self.config, self.disk.hard, self.disk, self.random, now, index)
+        self.core = RaftCore(
+            self.config,
+            self.disk.hard,
+            self.disk,
+            self.random,
+            now,
+            index,
+            self.disk.members((index, self.members)),
+        )
 
     def wipe(self) -> None:
         self.disk = Disk()
         self.disk.hard = HardState(fresh=True)
         self.snapshot, self.wiped = (0, 0), True
+        self.members = Configuration(self.config.voters)
 
 
 class World:
@@ -187,6 +199,47 @@ class World:
         """elect 1: wait until its timeout has run out, and settle."""
         self.do_wait(str(round(self.core(number).next_wakeup() - self.now + 0.5)))
         assert self.core(number).role is Role.LEADER, "somebody else was elected"
+
+    # -- members ----------------------------------------------------------------------------------
+
+    def do_join(self, number: str) -> None:
+        """join 4: a node with an empty directory, that knows of no cluster."""
+        config = RaftConfig(f"n{number}", frozenset(), HEARTBEAT_MS, TIMEOUT_MS, **self.options)  # type: ignore[arg-type]
+        self.nodes[config.node_id] = node = Node(config.node_id, config)
+        node.disk.hard = HardState(fresh=True)
+        node.start(self.now)
+
+    def do_add(self, number: str, *nodes: str) -> None:
+        """add 1 4: node 1, which leads, makes node 4 a learner."""
+        core = self.core(number)
+        wanted = core.configuration
+        for node in nodes:
+            wanted = wanted.with_learner(f"n{node}")
+        core.change(wanted, self.now)
+        self._collect()
+
+    def do_promote(self, number: str, *nodes: str) -> None:
+        """promote 1 4 5: learners get their vote."""
+        core = self.core(number)
+        wanted = core.configuration
+        for node in nodes:
+            wanted = wanted.promoted(f"n{node}")
+        core.change(wanted, self.now)
+        self._collect()
+
+    def do_remove(self, number: str, *nodes: str) -> None:
+        """remove 1 2: node 2 is to be a member no longer."""
+        core = self.core(number)
+        wanted = core.configuration
+        for node in nodes:
+            wanted = wanted.without(f"n{node}")
+        core.change(wanted, self.now)
+        self._collect()
+
+    def do_members(self, *numbers: str) -> None:
+        """members [1 …]: who belongs to the cluster, as each sees it."""
+        for number in numbers or [name[1:] for name, node in self.nodes.items() if node.core is not None]:
+            self.tell(f"n{number} {describe.members(self.core(number).configuration)}")
 
     # -- the network ------------------------------------------------------------------------------
 
@@ -329,14 +382,19 @@ class World:
         """compact 1 5: a snapshot of the state at 5 is on its disk, and the entries up to there go."""
         node = self.node(number)
         node.snapshot = (int(index), node.disk.term(int(index)))
+        for at, members in node.disk.members((0, node.members)):
+            if at <= int(index):
+                node.members = members
         node.disk.compact(int(index))
 
-    def do_install(self, number: str, snapshot: str) -> None:
-        """install 2 5.1: a snapshot that ends with entry 5 of term 1 is on node 2's disk."""
+    def do_install(self, number: str, snapshot: str, of: str = "") -> None:
+        """install 2 5.1 [1]: a snapshot that ends with entry 5 of term 1 is on disk; node 1 took it."""
         node = self.node(number)
         index, term = (int(part) for part in snapshot.split("."))
-        installed = self.core(number).install(index, term, self.now)
+        members = self.node(of).members if of else None
+        installed = self.core(number).install(index, term, self.now, members)
         if installed:
+            node.members = members or node.members
             node.snapshot = (index, term)
         self.tell(f"n{number} {'goes on from' if installed else 'has no need of'} snapshot {snapshot}")
 

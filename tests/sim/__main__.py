@@ -15,6 +15,7 @@ def main(arguments: list[str]) -> int:
     if not seeds:
         print(__doc__)
         return 2
+    changes = 0
     failed, committed, elections, installed, wiped, start = [], 0, 0, 0, 0, time.monotonic()
     for seed in range(seeds[0], seeds[-1] + 1):
         cluster = Cluster(seed, trace)
@@ -32,9 +33,11 @@ def main(arguments: list[str]) -> int:
         elections += len(cluster.checks.leaders)
         installed += cluster.installed
         wiped += cluster.wiped
+        changes += len(cluster.checks.changes)
     runs, seconds = seeds[-1] + 1 - seeds[0], time.monotonic() - start
     print(
         f"{runs} runs, {len(failed)} failed; {committed} entries, {elections} leaders, {wiped} disks lost, "
+        f"{changes} configurations, "
         f"{installed} snapshots installed; {seconds:.0f} s"
     )
     return 1 if failed else 0

@@ -6,8 +6,10 @@ itself, so that a core that is wrong about itself is found out.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from ironkv.raft.configuration import Configuration
 from ironkv.raft.messages import Append, AppendReply, Entry, Message, Vote, VoteReply
 from ironkv.raft.quorum import majority
 
@@ -31,6 +33,8 @@ class Snapshot(NamedTuple):
     index: int
     term: int
     state: int
+    members: Configuration
+    """No voters: a joiner that has not been told yet."""
 
 
 class Checks:
@@ -41,6 +45,7 @@ class Checks:
         self.states: dict[int, Snapshot] = {}
         """The state at each index, as first seen."""
         self.leaders: dict[int, tuple[str, int]] = {}
+        self.changes: set[Configuration] = set()
         self.votes: dict[tuple[str, int], str] = {}
         """Who has whose vote; those of fresh nodes are only theirs as long as their disk lives."""
         self.seen = 0
@@ -105,11 +110,24 @@ class Checks:
             must(self.history[entry.index - 1] == entry, f"{node.name} applies another entry {entry.index}")
             return
         self.history.append(entry)
-        holders = sum(1 for each in self.cluster.nodes.values() if self._has_held(each, entry))
+        holders = {name for name, each in self.cluster.nodes.items() if self._has_held(each, entry)}
         must(
-            holders >= majority(len(self.cluster.nodes)),
-            f"{entry.index}.{entry.term} is committed on {holders} disks",
+            any(self._majority(holders, each) for each in self._configurations()),
+            f"{entry.index}.{entry.term} is committed on the disks of {sorted(holders)}",
         )
+
+    def _configurations(self) -> Iterator[Configuration]:
+        """Those that may rule somewhere: the leader's, when it committed, is among them."""
+        for node in self.cluster.nodes.values():
+            yield node.now.members
+            yield from (each for _, each in node.disk.members((node.snapshot.index, node.snapshot.members)))
+            if node.core is not None:
+                yield node.core.configuration
+
+    @staticmethod
+    def _majority(holders: set[str], members: Configuration) -> bool:
+        sets = [each for each in (members.voters, members.outgoing) if each]
+        return bool(sets) and all(len(each & holders) >= majority(len(each)) for each in sets)
 
     @staticmethod
     def _has_held(node: Node, entry: Entry) -> bool:
@@ -119,7 +137,12 @@ class Checks:
 
     def stands(self, state: Snapshot) -> None:
         """Whether applied or installed: the same index is the same state."""
-        must(self.states.setdefault(state.index, state) == state, f"another state at {state.index}")
+        known = self.states.setdefault(state.index, state)
+        must(known[:3] == state[:3], f"another state at {state.index}")
+        if not known.members.voters:
+            self.states[state.index] = state
+        elif state.members.voters:
+            must(known.members == state.members, f"another cluster at {state.index}")
 
     def logs_match(self) -> None:
         """If two logs hold an entry of the same index and term, they agree up to there (§5.3)."""
@@ -135,6 +158,10 @@ class Checks:
                     first[:common] == second[:common],
                     "two logs agree on an entry, but not on those before it",
                 )
+
+    def changed(self, members: Configuration) -> None:
+        """A committed change."""
+        self.changes.add(members)
 
     # -- clients ------------------------------------------------------------------------------------------
 

@@ -47,7 +47,12 @@ class Cluster:
         self.installed = self.wiped = 0
         self.housekeeping_every = self.chance.choice((20, 120, 1000))
         self._streams: set[str] = set()
-        self.names = [f"n{number + 1}" for number in range(self.chance.choice((3, 3, 5)))]
+        founders, spares = self.chance.choice((3, 3, 5)), self.chance.choice((1, 2))
+        if "change" not in self.weather.troubles:
+            spares = 0
+        self.names = [f"n{number + 1}" for number in range(founders + spares)]
+        """Of all there are; the last ones are not members at first."""
+        self.founders = frozenset(self.names[:founders])
         self.nodes = {name: Node(self, name) for name in self.names}
         self.stormy = True
         self.tell(f"{self.weather} {self._limits} lease={self._lease_reads}")
@@ -55,7 +60,7 @@ class Cluster:
     def config(self, name: str) -> RaftConfig:
         return RaftConfig(
             name,
-            frozenset(self.names),
+            self.founders if name in self.founders else frozenset(),
             HEARTBEAT_MS,
             TIMEOUT_MS,
             lease_reads=self._lease_reads,
@@ -220,6 +225,23 @@ class Cluster:
         self.after(
             self.chance.expovariate(1 / 100), lambda: node.core is None and self.stormy and node.start()
         )
+
+    def _change(self, node: Node) -> None:
+        """A member more, or less, or another vote. Not fewer than three: one disk may be lost at any time."""
+        leader = self._leader()
+        if leader is None or leader.paused is not None:
+            return
+        now = leader.core_now.configuration
+        if node.name in now.learners and self.chance.random() < 0.7:
+            leader.change(lambda members: members.promoted(node.name))
+        elif node.name not in now.everybody:
+            leader.change(lambda members: members.with_learner(node.name))
+        elif node.name in now.learners or len(now.voters) > 3:
+            leader.change(lambda members: members.without(node.name))
+        elif now.learners and self.chance.random() < 0.5:
+            # The one for the other, in one step.
+            other = min(now.learners)
+            leader.change(lambda members: members.promoted(other).without(node.name))
 
     def _outage(self, node: Node) -> None:
         """All at once, as when the power goes."""
@@ -386,9 +408,12 @@ class Cluster:
         must(len(leaders) == 1, f"{len(leaders)} leaders after the storm")
         entry = leaders[0].propose(b"at last")
         must(entry is not None, "a write is refused after the storm")
-        asked = [(node, node.read()) for node in self.nodes.values()]
+        members = leaders[0].core_now.configuration
+        must(not members.joint, "a change of membership is not brought to its end after the storm")
+        present = [self.nodes[name] for name in sorted(members.everybody)]
+        asked = [(node, node.read()) for node in present]
         self.run_until(self.now + TIMEOUT_MS)
-        for node in self.nodes.values():
+        for node in present:
             must(entry is not None and node.applied >= entry.index, f"{node.name} lags after the storm")
             must(not node.disk.hard.fresh, f"{node.name} is still fresh after the storm")
         must(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ironkv.raft.configuration import Configuration
 from ironkv.raft.messages import (
     Append,
     AppendReply,
@@ -25,8 +26,17 @@ def entry(value: Entry) -> str:
     name = f"{value.index}.{value.term}"
     if value.kind is EntryKind.NOOP:
         return name
+    if value.kind is EntryKind.CONFIG:
+        return f"{name}={members(Configuration.decode(value.data))}"
     shown = value.data[:16].decode("ascii", "replace")
     return f"{name}={''.join(letter if letter.isprintable() else '·' for letter in shown)}"
+
+
+def members(value: Configuration) -> str:
+    """`{n1 n2}`; learners behind a plus; in a joint configuration, whom it comes from behind an arrow."""
+    learners = "".join(f" +{node}" for node in sorted(value.learners))
+    outgoing = f" ← {' '.join(sorted(value.outgoing))}" if value.joint else ""
+    return f"{{{' '.join(sorted(value.voters))}{learners}{outgoing}}}"
 
 
 def entries(values: Sequence[Entry]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ironkv.raft.config import HardState
-from ironkv.raft.messages import Entry, Persist
+from ironkv.raft.configuration import Configuration
+from ironkv.raft.messages import Entry, EntryKind, Persist
 
 
 class Disk:
@@ -55,6 +56,18 @@ class Disk:
                 break
             found.append(entry)
         return found
+
+    def members(self, base: tuple[int, Configuration]) -> list[tuple[int, Configuration]]:
+        """What a core is told at start: the snapshot's configuration, and those in the log behind it."""
+        index = base[0]
+        return [
+            base,
+            *(
+                (entry.index, Configuration.decode(entry.data))
+                for entry in self.log
+                if entry.kind is EntryKind.CONFIG and entry.index > index
+            ),
+        ]
 
     def reset(self, index: int, term: int) -> None:
         """Forget all entries; the log goes on behind a snapshot."""

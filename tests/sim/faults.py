@@ -41,6 +41,8 @@ TROUBLES = (
     "outage",
     "wipe",
     "amnesia",
+    "change",
+    "change",
 )
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from ironkv.errors import NotAvailable
+from ironkv.raft.configuration import Configuration
 from ironkv.raft.core import RaftCore
-from ironkv.raft.messages import Entry, Mark, Message, Role
+from ironkv.raft.messages import Entry, EntryKind, Mark, Message, Role
 from tests.sim import describe
 from tests.sim.checks import Snapshot, must
 from tests.sim.disk import Disk
@@ -26,13 +27,14 @@ class Node:
     def __init__(self, cluster: Cluster, name: str) -> None:
         self.cluster = cluster
         self.name = name
-        self.disk = Disk(fresh=cluster.begins_fresh)
+        self.founding = Configuration(cluster.config(name).voters)
+        self.disk = Disk(fresh=cluster.begins_fresh or not self.founding.voters)
         self.lost: list[Disk] = []
         """The disks that were lost since the node last was not fresh."""
         self.birth = next(cluster.births)
         self.known: dict[str, int] = {}
         """The births of the others, as this process knows them."""
-        self.snapshot = Snapshot(0, 0, 0)
+        self.snapshot = Snapshot(0, 0, 0, self.founding)
         """The newest on disk."""
         self.core: RaftCore | None = None
         self.life = 0
@@ -75,7 +77,7 @@ class Node:
         self.life += 1
         self.rate = 1 + chance.uniform(-drift, drift)
         self.offset = chance.uniform(0, 1e6)
-        index, term, _ = self.now = self.snapshot
+        index, term, _, members = self.now = self.snapshot
         if index > self.disk.last_index or self.disk.term(index) != term:
             self.disk.reset(index, term)  # the snapshot was durable, and the journal had not been told
         self.known = {}
@@ -90,6 +92,7 @@ class Node:
             random.Random(chance.random()),
             self.clock(),
             self.applied,
+            self.disk.members((index, members)),
         )
         self.cluster.tell(f"{self.name} starts, term {self.core.term} log {self.disk.last_index}")
         self.cluster.connections(self.name, up=True)
@@ -112,7 +115,7 @@ class Node:
             self.lost.clear()
         self.lost.append(self.disk)
         self.disk = Disk(fresh=True)
-        self.snapshot = Snapshot(0, 0, 0)
+        self.snapshot = Snapshot(0, 0, 0, self.founding)
         self.birth = next(self.cluster.births)
 
     def pause(self) -> None:
@@ -230,7 +233,11 @@ class Node:
 
     def _apply(self, entry: Entry) -> None:
         self.cluster.checks.applied(self, entry)
-        self.now = Snapshot(entry.index, entry.term, crc32(repr(entry).encode(), self.now.state))
+        members = self.now.members
+        if entry.kind is EntryKind.CONFIG:
+            members = Configuration.decode(entry.data)
+            self.cluster.checks.changed(members)
+        self.now = Snapshot(entry.index, entry.term, crc32(repr(entry).encode(), self.now.state), members)
         self.cluster.checks.stands(self.now)
         mine = self.proposed.pop(entry.index, None)
         if mine == entry:
@@ -270,7 +277,7 @@ class Node:
         self.later(self.cluster.chance.expovariate(1 / 5), lambda: self._install(snapshot))
 
     def _install(self, snapshot: Snapshot) -> None:
-        if self.core_now.install(snapshot.index, snapshot.term, self.clock()):
+        if self.core_now.install(snapshot.index, snapshot.term, self.clock(), snapshot.members):
             self.cluster.tell(f"{self.name} goes on from snapshot {snapshot.index}.{snapshot.term}")
             self.cluster.installed += 1
             self.now = snapshot
@@ -303,6 +310,15 @@ class Node:
         core = self.core_now
         if core.lease_holds(self.clock()) and core.read_index() <= self.applied:
             self.cluster.checks.answered(self, self.cluster.checks.seen, self.applied)
+
+    def change(self, wanted: Callable[[Configuration], Configuration]) -> None:
+        core = self.core_now
+        try:
+            core.change(wanted(core.configuration), self.clock())
+        except NotAvailable:
+            return
+        self.cluster.tell(f"{self.name} changes the cluster: {describe.members(core.configuration)}")
+        self.work()
 
     def transfer(self, target: str | None) -> None:
         try:
