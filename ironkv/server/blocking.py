@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ironkv.commands.blocking import narrowed, wait_ms, wants_alike
 from ironkv.commands.later import Later
 from ironkv.commands.stream_reads import ReadRequest, new_entries, parse_read
-from ironkv.commands.table import Args, Command, Route, find
+from ironkv.commands.table import TABLE, Args, Command, Route, find
 from ironkv.commands.zsets import ADD_OPTIONS
 from ironkv.errors import CommandError, NotAvailable, ReplyError, WrongType
 from ironkv.keyspace.keyspace import Database
@@ -105,6 +105,7 @@ class _Reading:
 
     lower_name = "xread"
     route = Route.READ
+    usage = TABLE[b"XREAD"].usage
 
     @staticmethod
     def handler(db: Database, waiter: Waiter, now_ms: int) -> Reply:
