@@ -84,7 +84,7 @@ class Cluster:
         return self._wait(serving, "a leader that serves", timeout)
 
     def wait_until_level(self, timeout: float = PATIENCE) -> None:
-        """Every node has applied what the leader had committed when it was asked, and follows it."""
+        """Every node has applied what the leader had committed when asked, follows it and has a say."""
 
         def level() -> bool:
             facts = list(self.facts().values())
@@ -93,7 +93,7 @@ class Cluster:
             known = [f for f in facts if f is not None]
             leaders = [f for f in known if f.role == LEADER]
             return len(leaders) == 1 and all(
-                f.applied >= leaders[0].commit and f.term == leaders[0].term for f in known
+                f.applied >= leaders[0].commit and f.term == leaders[0].term and not f.fresh for f in known
             )
 
         self._wait(level, "all nodes level with the leader", timeout)

@@ -184,7 +184,10 @@ def _check_ports(nodes: Sequence[Node]) -> None:
 
 
 def _wait_until_whole(cluster: Cluster, started: Sequence[Node]) -> None:
-    """Until there is a leader and all that was started answers; or one of them has died."""
+    """Until there is a leader, and all that was started answers and has a say; or one of them has died.
+
+    A new cluster whose nodes have no say yet can spare none: the others would wait for what it might know.
+    """
     # A part of the cluster may be stopped on purpose: then a leader is all there is to wait for.
     expected = [node for node in cluster.nodes if node in started or node.process() is not None]
     print("· waiting for a leader", end="", flush=True)
@@ -195,10 +198,12 @@ def _wait_until_whole(cluster: Cluster, started: Sequence[Node]) -> None:
                 if node.process() is None:
                     raise Refused(f"{node.id} did not stay up. The end of its log:\n{node.log_tail()}")
             facts = cluster.facts()
-            if all(facts[node.id] for node in expected) and cluster.leader():
-                return
-            if 2 * len(expected) <= len(cluster.nodes) and all(facts[node.id] for node in expected):
-                return  # no majority: there cannot be a leader yet
+            here = [found for node in expected if (found := facts[node.id]) is not None]
+            if len(here) == len(expected):
+                if cluster.leader() and not any(each.fresh for each in here):
+                    return
+                if 2 * len(expected) <= len(cluster.nodes):
+                    return  # no majority: there cannot be a leader yet
             print(".", end="", flush=True)
             time.sleep(0.1)
     finally:

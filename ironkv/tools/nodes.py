@@ -64,6 +64,8 @@ class Facts:
     term: int
     commit: int
     applied: int
+    fresh: bool
+    """It began empty, and neither votes nor counts before it has everything."""
     all: Mapping[str, str]
 
     @classmethod
@@ -79,6 +81,7 @@ class Facts:
             term=number("raft_term"),
             commit=number("raft_commit_index"),
             applied=number("raft_applied_index"),
+            fresh=fields.get("raft_fresh") == "1",
             all=fields,
         )
 
