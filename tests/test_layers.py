@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scripting": {"errors", "resp.replies"},
     "histogram": set(),
     "meter": {"histogram", "raft.messages"},
-    "http": {"errors"},
+    "http": set(),
     "machine": {"errors", "batch", "commands", "keyspace", "raft.messages", "resp.replies"},
     "images": {"errors", "keyspace"},
     "imaging": {"images", "keyspace"},

@@ -9,17 +9,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from ironkv.http import health, metrics
 from ironkv.http.access import guard
+from ironkv.http.console import Console
 
 if TYPE_CHECKING:
     from ironkv.config import HttpSection
+    from ironkv.http.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -33,19 +34,6 @@ CONNECTIONS_MAX: Final = 100
 BODY_MAX: Final = 64 << 10
 FRESH_S: Final = 0.05
 """Figures are taken no more often than this, whoever asks."""
-
-
-class Source(Protocol):
-    """The node, as this server knows it."""
-
-    def call(self, work: Callable[[], T]) -> Future[T]:
-        """Have `work` done on the node's loop."""
-
-    def figures(self) -> dict[str, Any]:
-        """`node.figures`; to be called on the node's loop."""
-
-    def silent_s(self) -> float:
-        """For how long the node's loop has not come round. From any thread."""
 
 
 class Busy(Exception):
@@ -70,6 +58,7 @@ class HttpServer:
         self._socket: socket.socket | None = None
         self._silent: set[object] = set()
         """Connections on which no request has come yet."""
+        self._console = Console(settings, source, self._ask)
         self._figures: dict[str, Any] = {}
         self._taken_at = 0.0
         self._taking: asyncio.Task[dict[str, Any]] | None = None
@@ -97,6 +86,7 @@ class HttpServer:
         try:
             self._loop.run_until_complete(self._listen(runner))
             self._loop.run_forever()
+            self._loop.run_until_complete(self._console.close())
             self._loop.run_until_complete(runner.cleanup())
         except Exception:
             log.exception("the HTTP server failed")
@@ -115,6 +105,7 @@ class HttpServer:
                 web.get("/readyz", self._readyz),
                 web.get("/health", self._health),
                 web.get("/status", self._status),
+                *self._console.routes(),
             ]
         )
         return application

@@ -6,8 +6,13 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from ironkv.errors import NotAvailable
+from ironkv.http import health
+from ironkv.node import browsing
+from ironkv.node.biggest import Biggest
 from ironkv.node.figures import figures
 
 if TYPE_CHECKING:
@@ -15,6 +20,8 @@ if TYPE_CHECKING:
     from ironkv.node.node import Node
 
 T = TypeVar("T")
+
+SLOW_MOST: Final = 20
 
 
 def open_http(node: Node) -> HttpServer | None:
@@ -35,6 +42,7 @@ class Source:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._loop = asyncio.get_running_loop()
+        self._biggest = Biggest()
 
     def call(self, work: Callable[[], T]) -> Future[T]:
         future: Future[T] = Future()
@@ -52,6 +60,45 @@ class Source:
 
     def figures(self) -> dict[str, Any]:
         return figures(self._node)
+
+    def seen(self) -> dict[str, Any]:
+        node = self._node
+        if not node.loading:
+            self._biggest.bite(node.keyspace)
+        slow = [
+            {"number": each.number, "at": each.at_s, "us": each.us, "args": each.args, "client": each.address}
+            for each in islice(node.view.slow_log.entries, SLOW_MOST)
+        ]
+        now = figures(node)
+        return {
+            **now,
+            "failing": health.failures(health.health(now)),
+            "slow": slow,
+            "biggest": [{"bytes": size, "db": db, "key": key} for size, db, key in self._biggest.list()],
+            "hottest": [
+                {"db": db, "key": key, "share": share} for db, key, share in node.dispatch.sampling.hottest()
+            ],
+            "history": list(node.meter.history),
+            "events": list(node.meter.events),
+        }
+
+    def scan(self, database: int, cursor: int, pattern: bytes) -> tuple[int, list[dict[str, Any]]]:
+        return browsing.scan(self._node.keyspace, database, cursor, pattern)
+
+    def describe(self, database: int, key: bytes) -> dict[str, Any] | None:
+        return browsing.describe(self._node.keyspace, database, key)
+
+    def transfer(self, to: str) -> str:
+        node = self._node
+        if node.loading or not node.leading:
+            return "this node does not lead"
+        if to not in node.addresses:
+            return f"there is no node {to}"
+        try:
+            node.view.transfer(to)
+        except NotAvailable as error:
+            return str(error)
+        return ""
 
     def silent_s(self) -> float:
         """While the node loads no timer runs; that it has not begun yet is no silence."""

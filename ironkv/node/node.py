@@ -355,6 +355,8 @@ class Node:
             wait = self.driver.timer()
 
         self.view.now_s = time.monotonic()
+        if self._http is not None:
+            self.dispatch.sample()
         self._guarded(work)
         if self.view.now_s >= self._storage_at_s:
             self._storage_at_s = self.view.now_s + STORAGE_EVERY_S
@@ -440,7 +442,7 @@ class Node:
     def role_changed(self) -> None:
         core = self.driver.core
         self.leading = self.driver.leading
-        self.meter.role_changed(core.role, core.term, core.leader)
+        self.meter.role_changed(time.time(), core.role, core.term, core.leader)
         self.dispatch.leads_in(core.term if self.leading else 0)
         self.waits.check(self.driver)
         log.info(

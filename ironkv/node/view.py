@@ -71,7 +71,9 @@ class View:
         return self._node.dispatch.timesheet.latencies
 
     def monitor(self, session: Session) -> None:
-        self._node.dispatch.monitors.join(self._node.dispatch.connections[session.id])
+        dispatch = self._node.dispatch
+        dispatch.monitors.join(dispatch.connections[session.id])
+        dispatch.looking = True
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -89,6 +91,7 @@ class View:
 
     def sample(self) -> None:
         """Note the counters, about once a second."""
+        self._node.meter.sample(time.time(), self.commands_processed)
         self._rates.sample(Totals(self.now_s, self.commands_processed, self.bytes_in, self.bytes_out))
 
     def rates(self) -> tuple[float, float, float]:

@@ -36,6 +36,7 @@ from ironkv.server.pausing import Pausing
 from ironkv.server.protection import is_exposed
 from ironkv.server.pubsub import Message, PubSub
 from ironkv.server.rides import Ride
+from ironkv.server.sampling import Sampling
 from ironkv.server.timesheet import Timesheet
 from ironkv.server.transactions import RIDE_BEHIND, Transactions
 from ironkv.server.watching import Watches
@@ -106,6 +107,9 @@ class Dispatch:
         self.monitors = Monitors(
             server.wake, lambda listener: self.output_limit.enforce(listener, self.node.now_s)
         )
+        self.sampling = Sampling()
+        self.looking = False
+        """Whether the next chunk is looked at: one test for all connections."""
         self.timesheet = Timesheet()
         self.alike: Command | None = None
         """What all requests of the present chunk are, if they were dealt with in one go."""
@@ -183,8 +187,8 @@ class Dispatch:
         node.commands_processed += len(requests)
         node.bytes_in += size
         connection.last_active = node.now_s
-        if self.monitors.clients:
-            self.monitors.tell(connection, requests)
+        if self.looking:
+            self._look(connection, requests)
         if self.pausing.all and not connection.stalled:
             self.pausing.wait(connection)
         if connection.backlog or connection.stalled:
@@ -194,6 +198,18 @@ class Dispatch:
                 connection.pause("pending")
             return
         self._run_weighed(connection, requests, size)
+
+    def _look(self, connection: Connection, requests: list[Request]) -> None:
+        """Some chunks, or all of them, are looked at before they are dealt with."""
+        if self.sampling.due:
+            self.sampling.look(connection.db_index, requests)
+        if self.monitors.clients:
+            self.monitors.tell(connection, requests)
+        self.looking = bool(self.monitors.clients)
+
+    def sample(self) -> None:
+        """Look at the next chunk."""
+        self.looking = self.sampling.due = True
 
     def _run_weighed(
         self, connection: Connection, requests: list[Request], size: int, readable: bool = False

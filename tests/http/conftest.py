@@ -27,11 +27,13 @@ class Answer(NamedTuple):
         return json.loads(self.text)
 
 
-def get(node: Node, path: str, token: str | None = None, **headers: str) -> Answer:
-    """GET `path` from the HTTP port of a node."""
+def get(node: Node, path: str, token: str | None = None, method: str = "GET", **headers: str) -> Answer:
+    """Ask the HTTP port of a node for `path`."""
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
-    request = urllib.request.Request(f"http://127.0.0.1:{node.settings.http_port}{path}", headers=headers)
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{node.settings.http_port}{path}", headers=headers, method=method
+    )
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
             return Answer(response.status, response.read().decode(), dict(response.headers))

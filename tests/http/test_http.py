@@ -37,7 +37,7 @@ def test_the_figures_tell_what_was_done(watched: ThrowawayCluster) -> None:
     assert after["ironkv_commit_seconds_count",] >= before["ironkv_commit_seconds_count",] + 50
     assert after["ironkv_journal_write_seconds_count",] >= before["ironkv_journal_write_seconds_count",] + 50
     assert after["ironkv_commit_seconds_sum",] > before["ironkv_commit_seconds_sum",]
-    assert after["ironkv_keys", "0"] == after["ironkv_keys_expiring", "0"] >= 50
+    assert after["ironkv_keys", "0"] >= after["ironkv_keys_expiring", "0"] >= 50
     assert after["ironkv_raft_role", "leader"] == 1
     followers = watched.followers(leader)
     for follower in followers:

@@ -1,0 +1,178 @@
+"""The console: a page, and the data it fetches. All of it reads, but for handing over leadership.
+
+A browser asks one node; that node asks the others, at the HTTP ports that the cluster's settings name, with
+its own token. So a page needs no other origin, and sees what the node sees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import aiohttp
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from ironkv.config import HttpSection
+    from ironkv.http.source import Source
+
+T = TypeVar("T")
+Ask = Callable[[Callable[[], T]], Awaitable[T]]
+
+PEER_S: Final = 1.0
+"""How long another node may take to answer."""
+PEER_BYTES: Final = 8 << 20
+TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+class Console:
+    """Routes for the page and its data. `ask` has something done on the node's loop."""
+
+    def __init__(self, settings: HttpSection, source: Source, ask: Any) -> None:
+        self._token = settings.token
+        self._source = source
+        self._ask = ask
+        self._session: aiohttp.ClientSession | None = None
+        self._page = {each.name: each.read_bytes() for each in (files("ironkv.http") / "page").iterdir()}
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/", self._index),
+            web.get("/console/{name}", self._file),
+            web.get("/api/node", self._node),
+            web.get("/api/cluster", self._cluster),
+            web.get("/api/keys", self._keys),
+            web.get("/api/key", self._key),
+            web.post("/api/transfer", self._transfer),
+        ]
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    # -- the page
+
+    async def _index(self, request: web.Request) -> web.Response:
+        return self._part("index.html")
+
+    async def _file(self, request: web.Request) -> web.Response:
+        return self._part(request.match_info["name"])
+
+    def _part(self, name: str) -> web.Response:
+        body = self._page.get(name)
+        if body is None:
+            raise web.HTTPNotFound(text="there is no such page\n")
+        kind = TYPES.get(name.rpartition(".")[2], "text/plain")
+        return web.Response(body=body, content_type=kind, charset="utf-8", headers=HEADERS)
+
+    # -- the nodes
+
+    async def _node(self, request: web.Request) -> web.Response:
+        return _json(await self._ask(self._source.seen))
+
+    async def _cluster(self, request: web.Request) -> web.Response:
+        """What this node knows of itself, and the others say of themselves."""
+        mine = await self._ask(self._source.seen)
+        others = [each for each in mine["nodes"] if each["id"] != mine["id"]]
+        told = await asyncio.gather(*(self._of_peer(each["host"], each["http_port"]) for each in others))
+        seen = {each["id"]: what for each, what in zip(others, told, strict=True)}
+        return _json({"me": mine["id"], "node": mine, "others": seen, "may_change": bool(self._token)})
+
+    async def _of_peer(self, host: str, port: int) -> Mapping[str, Any]:
+        """What another node says, or `{"error": why it says nothing}`."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=PEER_S), trust_env=False, auto_decompress=False
+            )
+        where = f"[{host}]" if ":" in host else host
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        try:
+            async with self._session.get(
+                f"http://{where}:{port}/api/node", headers=headers, allow_redirects=False
+            ) as answer:
+                if answer.status != 200:
+                    return {"error": f"its HTTP port answers {answer.status}"}
+                body = await answer.content.read(PEER_BYTES)
+                while not answer.content.at_eof() and len(body) < PEER_BYTES:
+                    body += await answer.content.read(PEER_BYTES - len(body))
+                return dict(json.loads(body))
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            return {"error": str(error) or "no answer"}
+
+    # -- keys
+
+    async def _keys(self, request: web.Request) -> web.Response:
+        database, query = _database(request), request.query
+        cursor = _number(query.get("cursor", "0"), (1 << 64) - 1)
+        pattern = (query.get("match") or "*").encode()
+        following, keys = await self._ask(lambda: self._source.scan(database, cursor, pattern))
+        return _json({"cursor": str(following), "keys": keys})
+
+    async def _key(self, request: web.Request) -> web.Response:
+        database = _database(request)
+        try:
+            key = base64.b64decode(request.query.get("key", ""), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            raise web.HTTPBadRequest(text="key: its bytes in base64url\n") from None
+        found = await self._ask(lambda: self._source.describe(database, key))
+        if found is None:
+            raise web.HTTPNotFound(text="there is no such key (any more)\n")
+        return _json(found)
+
+    # -- changing something
+
+    async def _transfer(self, request: web.Request) -> web.Response:
+        """Hand leadership to the node `to`. A token must be set: a page could make a browser send this."""
+        if not self._token:
+            raise web.HTTPForbidden(text="set http.token to change anything from here\n")
+        to = request.query.get("to", "")
+        refused = await self._ask(lambda: self._source.transfer(to))
+        if refused:
+            raise web.HTTPConflict(text=f"{refused}\n")
+        return _json({"transferring_to": to})
+
+
+def _database(request: web.Request) -> int:
+    return _number(request.query.get("db", "0"), 15)
+
+
+def _number(text: str, most: int) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > 20 or int(text) > most:
+        raise web.HTTPBadRequest(text=f"a number up to {most} is needed\n")
+    return int(text)
+
+
+def _json(data: object) -> web.Response:
+    """Bytes become {"text": …, "b64": …}: keys and values need not be text."""
+    return web.json_response(data, dumps=_dumps, headers={"Cache-Control": "no-store"})
+
+
+def _dumps(data: object) -> str:
+    return json.dumps(data, default=_shown, separators=(",", ":"))
+
+
+def _shown(data: object) -> object:
+    if isinstance(data, bytes):
+        return {"text": printable(data), "b64": base64.urlsafe_b64encode(data).decode()}
+    raise TypeError(f"{type(data).__name__} cannot be shown")
+
+
+def printable(data: bytes) -> str:
+    """Bytes as text if they are text, else with escapes as redis-cli has them."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1").encode("unicode_escape").decode("ascii")
+    return "".join(each if each.isprintable() or each == "\n" else f"\\x{ord(each):02x}" for each in text)
