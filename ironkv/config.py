@@ -111,7 +111,23 @@ class ClusterSection(Section):
     enabled: Annotated[bool, Allowed("true or false")] = False
     name: Name = "ironkv"
     port: Port = 6380
+    secret: Annotated[
+        str,
+        Field(pattern=r"^(.{16,1024})?$"),
+        Allowed("a text of 16 to 1024 characters, or nothing"),
+    ] = ""
+    secret_file: str = ""
     nodes: Annotated[list[Member], Allowed("one [[cluster.nodes]] table per node")] = []
+
+
+class TlsSection(Section):
+    port: Annotated[Count, Field(ge=0, le=65535)] = 0
+    cert_file: str = ""
+    key_file: str = ""
+    ca_cert_file: str = ""
+    auth_clients: Literal["no", "optional", "yes"] = "yes"
+    min_version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.2"
+    cluster: Annotated[bool, Allowed("true or false")] = False
 
 
 class RaftSection(Section):
@@ -180,6 +196,11 @@ LIVE: Final = frozenset(
         "server.requirepass",
         "server.protected_mode",
         "limits.acllog_max_len",
+        "tls.cert_file",
+        "tls.key_file",
+        "tls.ca_cert_file",
+        "tls.auth_clients",
+        "tls.min_version",
         "server.timeout",
         "server.tcp_keepalive",
         "server.notify_keyspace_events",
@@ -214,6 +235,7 @@ class Settings(BaseModel):
     node: NodeSection = NodeSection()
     server: ServerSection = ServerSection()
     cluster: ClusterSection = ClusterSection()
+    tls: TlsSection = TlsSection()
     raft: RaftSection = RaftSection()
     limits: LimitsSection = LimitsSection()
     journal: JournalSection = JournalSection()

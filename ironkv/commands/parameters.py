@@ -209,6 +209,27 @@ class YesNo(Changeable):
         return text.lower() == "yes"
 
 
+class File(Changeable):
+    """The name of a file."""
+
+    def parse(self, text: str, settings: Settings) -> object:
+        return text
+
+
+class Choice(Changeable):
+    """One of some words."""
+
+    def __init__(self, key: str, *words: str) -> None:
+        super().__init__(key)
+        self._words = words
+
+    def parse(self, text: str, settings: Settings) -> object:
+        for word in self._words:
+            if word.lower() == text.lower():
+                return word
+        raise Refused(f"argument(s) must be one of the following: {', '.join(self._words)}")
+
+
 class Password(Parameter):
     """The default user's, so the cluster's: CONFIG SET logs it, as a hash."""
 
@@ -281,6 +302,15 @@ PARAMETERS: Final[dict[str, Parameter]] = {
     "http.enabled": Immutable(_setting("http.enabled")),
     "http.port": Immutable(_setting("http.port")),
     "cluster.enabled": Immutable(_setting("cluster.enabled")),
+    "tls-port": Immutable(_setting("tls.port")),
+    "tls-cert-file": File("tls.cert_file"),
+    "tls-key-file": File("tls.key_file"),
+    "tls-ca-cert-file": File("tls.ca_cert_file"),
+    "tls-auth-clients": Choice("tls.auth_clients", "no", "yes", "optional"),
+    "tls-cluster": Immutable(_setting("tls.cluster")),
+    "tls.min_version": Choice("tls.min_version", "TLSv1.2", "TLSv1.3"),
+    "cluster.secret": Immutable(lambda settings: "***" if settings.cluster.secret else ""),
+    "cluster.secret_file": Immutable(_setting("cluster.secret_file")),
     "cluster.name": Immutable(_setting("cluster.name")),
     "cluster.port": Immutable(_setting("cluster.port")),
     "journal.map_size": Immutable(_setting("journal.map_size")),

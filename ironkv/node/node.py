@@ -26,6 +26,7 @@ from ironkv.node.driver import Driver
 from ironkv.node.http_port import open_http
 from ironkv.node.proposals import Proposals
 from ironkv.node.reads import ReadGate
+from ironkv.node.security import Security, cluster_secret
 from ironkv.node.storage import Storage
 from ironkv.node.upkeep import close_idle, close_lagging, close_slow
 from ironkv.node.view import View
@@ -116,6 +117,7 @@ class Node:
         self.proposals.timesheet = self.dispatch.timesheet
         self.machine.handlers = self.dispatch.timesheet.time_heavy()
         self._listener = Listener(self.dispatch)
+        self._security = Security(self)
         self.links = Links(
             settings.cluster.name,
             me,
@@ -129,10 +131,11 @@ class Node:
             on_published=lambda messages: self.dispatch.pubsub.arrived(messages),
             on_reborn=self._on_reborn,
             birth=self.storage.directory.birth,
+            secret=cluster_secret(settings.cluster),
         )
         self._http: HttpServer | None = None
         self._pulse = Pulse(
-            self.links.hello,
+            self.links.introduce,
             self.links.peers,
             self._watch,
             after_s=2 * settings.raft.heartbeat_ms / 1000,
@@ -195,8 +198,8 @@ class Node:
     async def _start(self) -> None:
         server, cluster = self.settings.server, self.settings.cluster
         if cluster.enabled:
-            await self.links.listen(server.bind, cluster.port)
-        await self._listener.open(server.bind, server.port)
+            await self._security.open_cluster_port(self.links)
+        await self._security.open_client_ports(self._listener)
         self._http = open_http(self)
         log.info("%s listens on %s:%d, recovering its state", self.settings.node.id, server.bind, server.port)
         if not await self._recover():
@@ -237,7 +240,7 @@ class Node:
 
     async def _hand_over(self) -> None:
         """Leave well: no new clients, leadership to another, replies for what is in flight."""
-        self._listener.stop_accepting()
+        self._security.stop_accepting()
         log.info("%s stops", self.settings.node.id)
         if self.loading:
             return
@@ -259,7 +262,7 @@ class Node:
                     await self._worked.wait()
 
     async def _stop(self) -> None:
-        self._listener.stop_accepting()
+        self._security.stop_accepting()
         self._listener.close_clients()
         await self.links.close()
         self._pulse.stop()

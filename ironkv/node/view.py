@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ironkv import __version__, clock, images
@@ -115,7 +115,16 @@ class View:
                 "ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating system is "
                 f"not able to handle the specified number of clients, try with {allowed}"
             )
+        before = {name: self.settings.value(name) for name in changes}
         self.settings.change(changes)
+        try:
+            self._apply(changes)
+        except CommandError:
+            self.settings.change(before)
+            self._apply(before)
+            raise
+
+    def _apply(self, changes: Iterable[str]) -> None:
         for apply in dict.fromkeys(apply for name in changes for apply in self._on_setting.get(name, ())):
             apply()
 

@@ -13,16 +13,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
 from ironkv import clock
 from ironkv.peers import wire
+from ironkv.peers.identity import check_certificate, receive_hello
+from ironkv.peers.secret import Sides, check_nonce, check_proof, nonce, proof
 from ironkv.raft.messages import Message
+from ironkv.tls import Port
 
 log = logging.getLogger(__name__)
 
 HELLO_S: Final = 5.0
+STRANGERS_MAX: Final = 128
+"""Connections that have not said who they are: beyond, the oldest goes."""
 SILENT_S: Final = 5
 """How long sent bytes may go unacknowledged by the other machine."""
 RETRY_FIRST_S: Final = 0.05
@@ -69,17 +75,22 @@ class Links:
         on_parcel: Callable[[str, list[Any]], None] = lambda peer, content: None,
         on_published: Callable[[list[tuple[bool, bytes, bytes]]], None] = lambda messages: None,
         birth: int = 0,
+        secret: bytes = b"",
     ) -> None:
         self.cluster = cluster
         self.node_id = node_id
         self.peers = dict(peers)
         self.frame_max = frame_max
-        self.hello = wire.hello(cluster, node_id, birth)
+        self.birth, self.secret = birth, secret
+        self.dialling_tls: ssl.SSLContext | None = None
+        """For connections to be dialled; those to be accepted have that of the port."""
         self.on_reborn, self.on_parcel, self.on_published = on_reborn, on_parcel, on_published
         self.on_mail, self.on_pulse, self.on_up, self.on_down = on_mail, on_pulse, on_up, on_down
-        self._server: asyncio.Server | None = None
+        self._port = Port(lambda: _Accepted(self))
         self._dialled: dict[str, _Dialled] = {}
         self._accepted: set[_Accepted] = set()
+        self._strangers: dict[_Accepted, None] = {}
+        """Accepted, and not known yet, the oldest first."""
         self._dialers: list[asyncio.Task[None]] = []
         self._told: set[str] = set()
         self._births: dict[str, int] = {}
@@ -90,9 +101,32 @@ class Links:
         """Published messages that some peer was not sent: it was too far behind."""
         self._tell_missed_at = 0.0
 
-    async def listen(self, host: str, port: int) -> None:
+    async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Open the cluster port. Raises OSError."""
-        self._server = await asyncio.get_running_loop().create_server(lambda: _Accepted(self), host, port)
+        await self._port.open(host, port, tls)
+
+    async def renew(self, accepting: ssl.SSLContext | None, dialling: ssl.SSLContext | None) -> None:
+        """Use other contexts from the next connection on."""
+        self.dialling_tls = dialling
+        await self._port.renew(accepting)
+
+    def own_hello(self) -> wire.Hello:
+        """For one connection."""
+        return wire.Hello(wire.VERSION, self.cluster, self.node_id, self.birth, nonce(self.secret))
+
+    def introduce(self, sock: socket.socket, peer: str) -> socket.socket:
+        """Do over a socket that waits what `_Dialled` does in the loop, for the thread of `peers.pulse`;
+        which socket to write to then. Raises OSError, WireError."""
+        if self.dialling_tls is not None:
+            sock = self.dialling_tls.wrap_socket(sock)
+            check_certificate(sock.getpeercert(), peer, self.peers)
+        mine = self.own_hello()
+        sock.sendall(wire.hello(*mine[1:]))
+        if self.secret:
+            theirs = receive_hello(sock)
+            check_nonce(self.secret, mine, theirs)
+            sock.sendall(wire.proof(proof(self.secret, dialled=True, dialler=mine, acceptor=theirs)))
+        return sock
 
     def dial(self) -> None:
         """Start to connect to every peer, for as long as this node runs."""
@@ -106,7 +140,9 @@ class Links:
             try:
                 # Not wait_for: that of Python 3.11 may forget that it was cancelled.
                 async with asyncio.timeout(HELLO_S):
-                    _, link = await loop.create_connection(lambda: _Dialled(self, peer), host, port)
+                    _, link = await loop.create_connection(
+                        lambda: _Dialled(self, peer), host, port, ssl=self.dialling_tls
+                    )
             except (OSError, TimeoutError):
                 wait = min(wait * 2, RETRY_MOST_S)
             else:
@@ -198,6 +234,13 @@ class Links:
 
     def joined(self, link: _Accepted) -> None:
         self._accepted.add(link)
+        self._strangers[link] = None
+        if len(self._strangers) > STRANGERS_MAX:
+            next(iter(self._strangers)).transport.abort()
+
+    def known(self, link: _Link) -> None:
+        """It is a stranger no more."""
+        self._strangers.pop(link, None)
 
     def number(self) -> int:
         """A new connection's: later ones have higher numbers."""
@@ -213,6 +256,7 @@ class Links:
 
     def left(self, link: _Accepted) -> None:
         self._accepted.discard(link)
+        self._strangers.pop(link, None)
         if link.mailed:
             self.on_down(link.peer)
 
@@ -221,8 +265,7 @@ class Links:
         for task in self._dialers:
             task.cancel()
         await asyncio.gather(*self._dialers, return_exceptions=True)
-        if self._server is not None:
-            self._server.close()
+        self._port.close()
         for dialled in [*self._dialled.values()]:
             dialled.transport.close()
         for accepted in [*self._accepted]:
@@ -259,6 +302,7 @@ class _Link(asyncio.Protocol):
     """One connection: hello first, within a time limit."""
 
     transport: asyncio.Transport
+    dialled: bool
 
     def __init__(self, links: Links) -> None:
         self.links = links
@@ -269,6 +313,9 @@ class _Link(asyncio.Protocol):
         self._over = False
         self._frames = wire.Frames(links.frame_max)
         self._hello_timer: asyncio.TimerHandle | None = None
+        self.mine = links.own_hello()
+        self.theirs: wire.Hello | None = None
+        """What the other side said, proven or not."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -290,6 +337,8 @@ class _Link(asyncio.Protocol):
                 frame = wire.parse(body, self.peer, self.links.node_id)
                 if isinstance(frame, wire.Hello):
                     self._greeted(frame)
+                elif isinstance(frame, wire.Proof):
+                    self._proven(frame.digest)
                 elif not self.peer:
                     raise wire.WireError("mail before hello")
                 elif isinstance(frame, wire.Pulse):
@@ -308,7 +357,7 @@ class _Link(asyncio.Protocol):
 
     def _greeted(self, hello: wire.Hello) -> None:
         links = self.links
-        if self.peer:
+        if self.theirs is not None:
             raise wire.WireError("a second hello")
         if hello.version != wire.VERSION:
             raise wire.WireError(f"it speaks peer protocol {hello.version}, this node {wire.VERSION}")
@@ -317,14 +366,48 @@ class _Link(asyncio.Protocol):
         if hello.node not in links.peers:
             raise wire.WireError(f"{hello.node!r} is no other member of this cluster")
         self._check_name(hello.node)
-        links.met(hello.node, hello.birth)
+        if self.transport.get_extra_info("sslcontext") is not None:
+            check_certificate(self.transport.get_extra_info("peercert"), hello.node, links.peers)
+        check_nonce(links.secret, self.mine, hello)
+        self.theirs = hello
+        if links.secret:
+            self._go_on()
+        else:
+            self._admit(hello)
+
+    def _prove(self) -> None:
+        assert self.theirs is not None
+        self.transport.write(wire.proof(proof(self.links.secret, **self._sides(self.dialled))))
+
+    def _proven(self, digest: bytes) -> None:
+        links = self.links
+        if self.theirs is None or self.peer or not links.secret:
+            raise wire.WireError("a proof that nobody asked for")
+        check_proof(links.secret, digest, **self._sides(not self.dialled))
+        if not self.dialled:
+            self._prove()
+        self._admit(self.theirs)
+
+    def _sides(self, dialled: bool) -> Sides:
+        assert self.theirs is not None
+        one, other = (self.mine, self.theirs) if self.dialled else (self.theirs, self.mine)
+        return {"dialled": dialled, "dialler": one, "acceptor": other}
+
+    def _admit(self, hello: wire.Hello) -> None:
+        """It is who it says it is."""
+        self.links.met(hello.node, hello.birth)
         self.peer = hello.node
         self._frames.trust()
         self._stop_timer()
+        self.links.known(self)
         self._ready()
 
     def _check_name(self, name: str) -> None:
         pass
+
+    def _go_on(self) -> None:
+        """There is a secret to be proven, and the other side has said hello."""
+        raise NotImplementedError
 
     def _ready(self) -> None:
         raise NotImplementedError
@@ -338,12 +421,18 @@ class _Link(asyncio.Protocol):
 class _Accepted(_Link):
     """A peer dialled us: it speaks, we listen."""
 
+    dialled = False
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.links.joined(self)
 
+    def _go_on(self) -> None:
+        self.transport.write(wire.hello(*self.mine[1:]))
+
     def _ready(self) -> None:
-        self.transport.write(self.links.hello)
+        if not self.links.secret:
+            self.transport.write(wire.hello(*self.mine[1:]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -353,6 +442,8 @@ class _Accepted(_Link):
 class _Dialled(_Link):
     """We dialled a peer: we speak once it has answered our hello."""
 
+    dialled = True
+
     def __init__(self, links: Links, wanted: str) -> None:
         super().__init__(links)
         self.wanted = wanted
@@ -361,11 +452,14 @@ class _Dialled(_Link):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.transport.write(self.links.hello)
+        self.transport.write(wire.hello(*self.mine[1:]))
 
     def _check_name(self, name: str) -> None:
         if name != self.wanted:
             raise wire.WireError(f"{name!r} answered at the address of {self.wanted!r}")
+
+    def _go_on(self) -> None:
+        self._prove()
 
     def _ready(self) -> None:
         self.links.up(self.peer, self)

@@ -34,14 +34,14 @@ class Pulse:
 
     def __init__(
         self,
-        hello: bytes,
+        introduce: Callable[[socket.socket, str], socket.socket],
         peers: Mapping[str, tuple[str, int]],
         watch: Watch,
         *,
         after_s: float,
         limit_s: float,
     ) -> None:
-        self._hello = hello
+        self._introduce = introduce
         self._peers = dict(peers)
         self._watch = watch
         self._after_s = after_s
@@ -79,12 +79,19 @@ class Pulse:
         for peer, address in self._peers.items():
             if peer not in self._sockets and not self._stop.is_set():
                 try:
-                    sock = socket.create_connection(address, CONNECT_S)
-                    sock.settimeout(SEND_S)
-                    sock.sendall(self._hello)
-                except OSError:
+                    self._sockets[peer] = self._greet(peer, address)
+                except (OSError, wire.WireError):
                     continue  # down, or not reachable now: tried again at the next round
-                self._sockets[peer] = sock
+
+    def _greet(self, peer: str, address: tuple[str, int]) -> socket.socket:
+        sock = socket.create_connection(address, CONNECT_S)
+        try:
+            known = self._introduce(sock, peer)
+        except BaseException:
+            sock.close()
+            raise
+        known.settimeout(SEND_S)
+        return known
 
     def _send(self, frame: bytes) -> None:
         for peer, sock in [*self._sockets.items()]:

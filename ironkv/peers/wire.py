@@ -2,11 +2,14 @@
 
     frame = length u32 | crc32 u32 | body          (big-endian; the crc covers the body)
     body  = msgpack([kind, …])
-            [0, version, cluster, node, birth]     hello: the first frame in both directions; `birth` is a
-                                                   random number made with the sender's data directory
+            [0, version, cluster, node, birth, nonce]
+                                                   hello: the first frame in both directions; `birth` is a
+                                                   random number made with the sender's data directory,
+                                                   `nonce` one for this connection (peers.secret), or b""
             [1, wall_ms, cluster_ms, [message, …]] Raft messages; cluster_ms is 0 unless sent by the leader
             [2, term]                              pulse: the sender still leads this term (peers.pulse)
             [4, what, …]                           a snapshot on its way (node.transfer)
+            [6, digest]                            proof of the cluster's secret (peers.secret)
             [5, [shard, channel, message], …]      published by the sender's clients; `shard` a boolean
     message = [type number, the fields of its class in order, without `sender` and `to`]
 
@@ -28,10 +31,10 @@ from ironkv.errors import IronKVError
 from ironkv.raft import messages as raft
 from ironkv.raft.messages import Entry, EntryKind, Message
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Whoever says another number may not know all kinds of frames, and is refused at hello."""
 HEAD: Final = Struct(">II")
-HELLO_MAX: Final = 1024
+HELLO_MAX: Final = 512
 """Before hello nobody is trusted with more than this many bytes."""
 NUMBER_MAX: Final = 1 << 63
 """Terms, indices and counts lie below: what the journal can hold, with room to count on."""
@@ -62,6 +65,13 @@ class Hello(NamedTuple):
     cluster: str
     node: str
     birth: int
+    nonce: bytes = b""
+
+
+class Proof(NamedTuple):
+    """Of the cluster's secret, unchecked."""
+
+    digest: bytes
 
 
 class Mail(NamedTuple):
@@ -90,8 +100,12 @@ class Pulse(NamedTuple):
     term: int
 
 
-def hello(cluster: str, node: str, birth: int = 0) -> bytes:
-    return _frame((0, VERSION, cluster, node, birth))
+def hello(cluster: str, node: str, birth: int = 0, nonce: bytes = b"") -> bytes:
+    return _frame((0, VERSION, cluster, node, birth, nonce))
+
+
+def proof(digest: bytes) -> bytes:
+    return _frame((6, digest))
 
 
 def mail(messages: Iterable[Message], wall_ms: float, cluster_ms: float) -> bytes:
@@ -123,7 +137,9 @@ def _plain(message: Message) -> list[Any]:
     return plain
 
 
-def parse(body: bytes | memoryview, sender: str, to: str) -> Hello | Mail | Pulse | Parcel | Published:
+def parse(
+    body: bytes | memoryview, sender: str, to: str
+) -> Hello | Proof | Mail | Pulse | Parcel | Published:
     """One frame's body. Raises WireError for anything malformed."""
     try:
         kind, *rest = msgpack.unpackb(body, max_map_len=0, max_ext_len=0)
@@ -140,6 +156,11 @@ def parse(body: bytes | memoryview, sender: str, to: str) -> Hello | Mail | Puls
             return Pulse(term)
         if kind == 4:
             return Parcel(rest)
+        if kind == 6:
+            (digest,) = rest
+            if type(digest) is not bytes:
+                raise WireError("a malformed proof")
+            return Proof(digest)
         if kind == 5:
             return Published([_published(*message) for message in rest])
     except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
@@ -153,10 +174,10 @@ def _hello(version: Any, cluster: Any, node: Any, *later: Any) -> Hello:
         raise WireError("a malformed hello")
     if version != VERSION:
         return Hello(version, cluster, node, 0)
-    (birth,) = later
-    if type(birth) is not int or not 0 <= birth < NUMBER_MAX:
+    birth, nonce = later
+    if type(birth) is not int or not 0 <= birth < NUMBER_MAX or type(nonce) is not bytes:
         raise WireError("a malformed hello")
-    return Hello(version, cluster, node, birth)
+    return Hello(version, cluster, node, birth, nonce)
 
 
 def _time(value: Any) -> float:

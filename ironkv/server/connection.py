@@ -142,6 +142,8 @@ class Connection(asyncio.Protocol):
         self.ending = True
         if self.later is not None and self.later.idle:
             return False  # nobody is there for whom to take something
+        if self.transport.get_extra_info("sslcontext") is not None:
+            return False  # TLS cannot be half closed
         return bool(self.pending or self.stalled or self.backlog or self.out)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import ssl
 
 from ironkv.server.connection import Connection
 from ironkv.server.dispatch import Dispatch
-
-BACKLOG = 4096
+from ironkv.tls import Port
 
 
 class Listener:
@@ -15,18 +14,18 @@ class Listener:
 
     def __init__(self, dispatch: Dispatch) -> None:
         self._dispatch = dispatch
-        self._server: asyncio.Server | None = None
+        self._port = Port(lambda: Connection(dispatch))
 
-    async def open(self, host: str, port: int) -> None:
+    async def open(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Listen. Raises OSError when the port cannot be had."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Connection(self._dispatch), host, port, backlog=BACKLOG
-        )
+        await self._port.open(host, port, tls)
+
+    async def renew(self, tls: ssl.SSLContext) -> None:
+        """Greet clients from now on with another context."""
+        await self._port.renew(tls)
 
     def stop_accepting(self) -> None:
-        if self._server is not None:
-            self._server.close()
+        self._port.close()
 
     def close_clients(self) -> None:
         """Close every connection; replies already given are still sent."""

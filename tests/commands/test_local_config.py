@@ -108,6 +108,8 @@ def test_every_setting_can_be_seen() -> None:
         "server.tcp_keepalive": "tcp-keepalive", "log.level": "loglevel", "cluster.nodes": "",
         "slowlog.log_slower_than": "slowlog-log-slower-than", "slowlog.max_len": "slowlog-max-len",
         "latency.monitor_threshold_ms": "latency-monitor-threshold", "http.token": "",
+        **{f"tls.{name}": f"tls-{name.replace('_', '-')}" for name in
+           ("port", "cert_file", "key_file", "ca_cert_file", "auth_clients", "cluster")},
     }  # fmt: skip
     for key in keys(Settings):
         name = redis_names.get(key, key if key in PARAMETERS else key.partition(".")[2].replace("_", "-"))

@@ -98,7 +98,12 @@ def test_it_speaks_only_while_the_loop_of_a_leader_is_silent(
 ) -> None:
     address, heard = ear
     looks = iter([(7, 0.0)] * 3 + [(7, 0.3)] * 2 + [(7, 9.0)] * 3 + [(0, 0.3)] * 1000)
-    pulse = Pulse(wire.hello("c", "n2"), {"n1": address}, lambda: next(looks), after_s=0.1, limit_s=5.0)
+
+    def introduce(sock: socket.socket, peer: str) -> socket.socket:
+        sock.sendall(wire.hello("c", "n2"))
+        return sock
+
+    pulse = Pulse(introduce, {"n1": address}, lambda: next(looks), after_s=0.1, limit_s=5.0)
     pulse.start()
     said = []
     while body := heard.get(timeout=20):
