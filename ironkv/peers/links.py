@@ -89,7 +89,7 @@ class Links:
         self._port = Port(lambda: _Accepted(self))
         self._dialled: dict[str, _Dialled] = {}
         self._accepted: set[_Accepted] = set()
-        self._strangers: dict[_Accepted, None] = {}
+        self._strangers: dict[_Link, None] = {}
         """Accepted, and not known yet, the oldest first."""
         self._dialers: list[asyncio.Task[None]] = []
         self._told: set[str] = set()
