@@ -229,7 +229,7 @@ def test_sizes(text: str, size: int) -> None:
         ),
         (
             "[zoo]\nape = 1",
-            "zoo (node.toml): no such setting; known are node, server, cluster, raft, limits, journal, "
+            "zoo (node.toml): no such setting; known are node, server, cluster, tls, raft, limits, journal, "
             "snapshot, disk, slowlog, latency, http, log",
         ),
     ],
