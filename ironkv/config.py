@@ -144,6 +144,11 @@ class LimitsSection(Section):
     pubsub_output_hard: Annotated[Size, Field(ge=0, le=1 << 40)] = 32 << 20
     pubsub_output_soft: Annotated[Size, Field(ge=0, le=1 << 40)] = 8 << 20
     pubsub_output_soft_s: Annotated[Count, Field(ge=0, le=2**31 - 1)] = 60
+    rate_limit_address_commands: Annotated[Count, Field(ge=0, le=1 << 40)] = 0
+    rate_limit_address_bytes: Annotated[Size, Field(ge=0, le=1 << 50)] = 0
+    rate_limit_user_commands: Annotated[Count, Field(ge=0, le=1 << 40)] = 0
+    rate_limit_user_bytes: Annotated[Size, Field(ge=0, le=1 << 50)] = 0
+    rate_limit_burst: Annotated[Count, Field(ge=1, le=3600)] = 1
     acllog_max_len: Annotated[Count, Field(ge=0, le=1_000_000)] = 128
     max_proposal_bytes: Annotated[Size, Field(ge=1 << 20, le=1 << 30)] = 64 << 20
 
@@ -196,6 +201,11 @@ LIVE: Final = frozenset(
         "server.requirepass",
         "server.protected_mode",
         "limits.acllog_max_len",
+        "limits.rate_limit_address_commands",
+        "limits.rate_limit_address_bytes",
+        "limits.rate_limit_user_commands",
+        "limits.rate_limit_user_bytes",
+        "limits.rate_limit_burst",
         "tls.cert_file",
         "tls.key_file",
         "tls.ca_cert_file",

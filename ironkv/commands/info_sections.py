@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
 from ironkv.commands.connection import REDIS_VERSION, leads
+from ironkv.commands.permissions import Reason
 from ironkv.commands.session import NodeView
 from ironkv.commands.subscriptions import Kind
 from ironkv.commands.table import every
@@ -137,6 +138,12 @@ def stats(node: NodeView) -> Fields:
     yield "instantaneous_input_kbps", f"{bytes_in / 1024:.2f}"
     yield "instantaneous_output_kbps", f"{bytes_out / 1024:.2f}"
     yield "rejected_connections", node.connections_rejected
+    yield "ironkv_limited_commands", node.limited_commands
+    denied = node.accounts.log.denied
+    yield "acl_access_denied_auth", denied[Reason.AUTH]
+    yield "acl_access_denied_cmd", denied[Reason.COMMAND]
+    yield "acl_access_denied_key", denied[Reason.KEY]
+    yield "acl_access_denied_channel", denied[Reason.CHANNEL]
     yield "expired_keys", node.keyspace.expired
     yield "evicted_keys", 0
     yield "evicted_clients", 0

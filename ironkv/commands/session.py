@@ -146,6 +146,10 @@ class NodeView(Protocol):
         """The state is being recovered from disk."""
 
     @property
+    def limited_commands(self) -> int:
+        """Requests refused for being too many a second."""
+
+    @property
     def sessions(self) -> Mapping[int, Session]:
         """Connections by id."""
 

@@ -180,6 +180,7 @@ def _clients(figures: Figures) -> Iterator[Metric]:
     yield _gauge("clients_subscribed", "Clients that are subscribed to something.", clients["subscribed"])
     yield _count("connections_received_total", "Connections accepted.", clients["received"])
     yield _count("connections_rejected_total", "Connections refused for maxclients.", clients["rejected"])
+    yield _count("limited_total", "Requests refused by a rate limit.", clients["limited"])
 
 
 def _keyspace(figures: Figures) -> Iterator[Metric]:

@@ -115,6 +115,7 @@ def _clients(node: Node) -> dict[str, int]:
         "subscribed": sum(each.subscriptions is not None for each in sessions),
         "received": view.connections_received,
         "rejected": view.connections_rejected,
+        "limited": view.limited_commands,
     }
 
 

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from ironkv.server.output_limit import OutputLimit
+from ironkv.server.rate_limits import Rates
 
 if TYPE_CHECKING:
     from ironkv.node.view import View
@@ -17,6 +18,13 @@ LIMITS: Final = (
     "limits.client_query_buffer_limit",
     "limits.max_proposal_bytes",
     "server.tcp_keepalive",
+)
+RATES: Final = (
+    "limits.rate_limit_address_commands",
+    "limits.rate_limit_address_bytes",
+    "limits.rate_limit_user_commands",
+    "limits.rate_limit_user_bytes",
+    "limits.rate_limit_burst",
 )
 PROTECTION: Final = ("server.protected_mode", "limits.acllog_max_len", "server.requirepass")
 OUTPUT: Final = ("limits.pubsub_output_hard", "limits.pubsub_output_soft", "limits.pubsub_output_soft_s")
@@ -44,6 +52,11 @@ def follow(view: View, dispatch: Dispatch) -> None:
     def set_notifications() -> None:
         dispatch.notifications.choose(settings.server.notify_keyspace_events)
 
+    def set_rates() -> None:
+        rates = Rates(*(settings.value(name) for name in RATES))
+        dispatch.rates.choose(rates)
+        dispatch.rate_limits = dispatch.rates if rates.any else None
+
     def set_protection() -> None:
         dispatch.protected = settings.server.protected_mode
         view.accounts.log.most = limits.acllog_max_len
@@ -63,6 +76,8 @@ def follow(view: View, dispatch: Dispatch) -> None:
     set_watched()
     for name in LIMITS:
         view.on_setting(name, set_limits)
+    for name in RATES:
+        view.on_setting(name, set_rates)
     for name in PROTECTION:
         view.on_setting(name, set_protection)
     for name in OUTPUT:
@@ -71,5 +86,6 @@ def follow(view: View, dispatch: Dispatch) -> None:
     view.on_setting("log.level", set_log_level)
     set_limits()
     set_protection()
+    set_rates()
     set_output_limit()
     set_notifications()

@@ -51,6 +51,10 @@ class View:
         return self._node.loading
 
     @property
+    def limited_commands(self) -> int:
+        return self._node.dispatch.rates.limited_commands
+
+    @property
     def sessions(self) -> Mapping[int, Connection]:
         return self._node.dispatch.connections
 

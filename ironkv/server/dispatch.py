@@ -35,6 +35,7 @@ from ironkv.server.output_limit import OutputLimit
 from ironkv.server.pausing import Pausing
 from ironkv.server.protection import is_exposed
 from ironkv.server.pubsub import Message, PubSub
+from ironkv.server.rate_limits import RateLimits, Rates
 from ironkv.server.rides import Ride
 from ironkv.server.sampling import Sampling
 from ironkv.server.timesheet import Timesheet
@@ -96,6 +97,9 @@ class Dispatch:
         self._watches = watches
         self.guarding = Guarding(self, self.node.accounts)
         self.node.keyspace.on_users = self.guarding.users_changed
+        self.rates = RateLimits(Rates())
+        self.rate_limits: RateLimits | None = None
+        """The same, while there is any limit."""
         self.protected = False
         """Strangers from elsewhere are refused while the default user needs no password."""
         self.transactions = Transactions(self, watches)
@@ -189,6 +193,8 @@ class Dispatch:
         connection.last_active = node.now_s
         if self.looking:
             self._look(connection, requests)
+        if self.rate_limits is not None:
+            requests = self.rate_limits.admit(connection, requests, size)
         if self.pausing.all and not connection.stalled:
             self.pausing.wait(connection)
         if connection.backlog or connection.stalled:

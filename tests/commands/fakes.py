@@ -46,7 +46,7 @@ class FakeNode:
         self.version = "1.2.3"
         self.loading = False
         self.commands_processed = self.connections_received = self.connections_rejected = 0
-        self.bytes_in = self.bytes_out = 0
+        self.bytes_in = self.bytes_out = self.limited_commands = 0
         self.sessions: dict[int, FakeSession] = {}
         self.errors: Counter[str] = Counter()
         self.now_s = 1000.0

@@ -16,6 +16,8 @@ FROM_REDIS_ELSEWHERE = {
     "slave_repl_offset", "slave_read_only",  # of a replica
     "total_blocking_keys", "total_blocking_keys_on_nokey",  # since 7.2
     "pubsub_clients",  # since 7.4
+    "acl_access_denied_auth", "acl_access_denied_cmd", "acl_access_denied_key",  # since 7.2
+    "acl_access_denied_channel",
 }  # fmt: skip
 
 

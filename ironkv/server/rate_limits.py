@@ -1,0 +1,109 @@
+"""Rate limits: how many commands and bytes a second a client address, and a user, may send.
+
+A token bucket each for commands and bytes: it fills at the rate, up to `burst` seconds' worth, and a chunk
+of requests takes from it as a whole. What finds it empty is answered with -LIMITED in its turn, and not
+carried out.
+Off by default; then dispatch asks nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ironkv.commands.table import Refused
+from ironkv.errors import CommandError
+
+if TYPE_CHECKING:
+    from ironkv.resp.parser import Request
+    from ironkv.server.connection import Connection
+
+KNOWN_MOST: Final = 10_000
+"""Buckets kept; those that are full again are forgotten first, then the oldest."""
+
+
+class Rates(NamedTuple):
+    """What is allowed; 0: no bound."""
+
+    address_commands: int = 0
+    """A second, for all connections of an address together."""
+    address_bytes: int = 0
+    user_commands: int = 0
+    user_bytes: int = 0
+    burst_s: int = 1
+    """How many seconds' worth may come at once."""
+
+    @property
+    def any(self) -> bool:
+        return any(self[:4])
+
+
+class _Bucket:
+    """What is left of a rate."""
+
+    __slots__ = ("at_s", "bytes", "commands")
+
+    def __init__(self, commands: float, size: float, at_s: float) -> None:
+        self.commands, self.bytes, self.at_s = commands, size, at_s
+
+
+class RateLimits:
+    """The buckets of all addresses and users of this node."""
+
+    def __init__(self, rates: Rates) -> None:
+        self.rates = rates
+        self.limited_commands = 0
+        """Refused so far."""
+        self.limited_bytes = 0
+        self._buckets: dict[Hashable, _Bucket] = {}
+
+    def choose(self, rates: Rates) -> None:
+        """New rates; buckets begin full again."""
+        self.rates = rates
+        self._buckets.clear()
+
+    def admit(self, connection: Connection, requests: list[Request], size: int) -> list[Request]:
+        """The requests, as many as are within the limits; in place of the others their refusal."""
+        rates, now_s = self.rates, time.monotonic()
+        address = connection.address.rpartition(":")[0]
+        allowed = self._take(
+            ("address", address), rates.address_commands, rates.address_bytes, len(requests), size, now_s
+        )
+        if allowed:
+            user = ("user", connection.user)
+            allowed = self._take(user, rates.user_commands, rates.user_bytes, allowed, size, now_s)
+        if allowed == len(requests):
+            return requests
+        refused = len(requests) - allowed
+        self.limited_commands += refused
+        self.limited_bytes += size * refused // len(requests)
+        error = CommandError("LIMITED too many requests from this client or user, try again later")
+        return requests[:allowed] + [Refused.because(error) for _ in range(refused)]
+
+    def _take(self, who: Hashable, commands: int, size: int, count: int, taken: int, now_s: float) -> int:
+        """Take a chunk out of a bucket; how many of its commands there was room for."""
+        if not commands and not size:
+            return count
+        burst = self.rates.burst_s
+        bucket = self._buckets.get(who)
+        if bucket is None:
+            if len(self._buckets) >= KNOWN_MOST:
+                self._forget(now_s)
+            bucket = self._buckets[who] = _Bucket(commands * burst, size * burst, now_s)
+        passed, bucket.at_s = max(0.0, now_s - bucket.at_s), now_s
+        bucket.commands = min(commands * burst, bucket.commands + commands * passed)
+        bucket.bytes = min(size * burst, bucket.bytes + size * passed)
+        allowed = min(count, int(bucket.commands)) if commands else count
+        if size and bucket.bytes <= 0:
+            allowed = 0
+        bucket.commands -= allowed
+        if allowed:  # a request larger than the burst goes through once, and is paid for afterwards
+            bucket.bytes -= taken
+        return allowed
+
+    def _forget(self, now_s: float) -> None:
+        """Make room: who sent nothing for as long as a bucket takes to fill, or else the oldest half."""
+        idle = [who for who, bucket in self._buckets.items() if now_s - bucket.at_s > self.rates.burst_s]
+        for who in idle or [*self._buckets][: KNOWN_MOST // 2]:
+            del self._buckets[who]
