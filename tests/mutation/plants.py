@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-STORIES, CORE, WHOLE, PARTS, NODES = "stories", "core", "whole", "parts", "nodes"
+STORIES, CORE, WHOLE = "stories", "core", "whole"
 RAFT: Final = (STORIES, CORE, WHOLE)
-NODE: Final = (WHOLE, NODES, PARTS)
-DISK: Final = (PARTS, WHOLE)
+READS: Final = ("tests/node/test_linearizable_reads.py", WHOLE, "tests/server/test_pipelines.py")
+WRITES: Final = (WHOLE, "tests/node/test_proposals.py", "tests/server/test_pressure.py")
+CLOCK: Final = ("tests/test_clock.py", WHOLE)
+STATE: Final = ("tests/test_machine.py", WHOLE, "tests/test_imaging.py")
+JOURNAL: Final = ("tests/storage/test_journal.py", WHOLE)
+SNAPSHOTS: Final = ("tests/storage/test_snapshots.py", WHOLE, "tests/node/test_recovery.py")
+TRANSFER: Final = (WHOLE, "tests/node/test_transfer.py")
+WIRE: Final = ("tests/peers/test_wire.py",)
 
 
 class Plant(NamedTuple):
@@ -296,35 +302,35 @@ PLANTS: Final = (
         "            self._set_read_time(now)\n            return True\n        if connection",
         "        if self.leading:\n"
         "            self._set_read_time(now)\n            return True\n        if connection",
-        NODE,
+        READS,
     ),
     Plant(
         "the lease outlives its leader",
         "node/driver.py",
         "self.readable_until = core.lease_until() if self.machine.applied == core.commit else -inf",
         "self.readable_until = max(self.readable_until, core.lease_until())",
-        NODE,
+        READS,
     ),
     Plant(
         "a granted read does not wait until its index is applied",
         "node/driver.py",
         "self.reads.release(self.machine.applied)",
         "self.reads.release(1 << 62)",
-        NODE,
+        READS,
     ),
     Plant(
         "a round answers reads that came after it",
         "node/reads.py",
         "                    reader.may_read(requests)",
         "                    reader.may_read(1 << 30)",
-        NODE,
+        READS,
     ),
     Plant(
         "a read rides on a batch that is on its way",
         "node/proposals.py",
         "return owner.batch is not None and owner.batch.index == 0",
         "return owner.batch is not None",
-        NODE,
+        READS,
     ),
     # -- writes and their replies
     Plant(
@@ -332,21 +338,21 @@ PLANTS: Final = (
         "node/proposals.py",
         "mine = [batch for batch in here if batch.term == entry.term]",
         "mine = here",
-        NODE,
+        WRITES,
     ),
     Plant(
         "a write whose fate is open is said not to have happened",
         "node/proposals.py",
         "self._fail(batch, OutcomeUnknown(UNKNOWN))",
         'self._fail(batch, NotAvailable("NOTLEADER not leader"))',
-        NODE,
+        WRITES,
     ),
     Plant(
         "writes in flight are forgotten at step-down",
         "node/driver.py",
         "            self.proposals.orphan(now + self._unknown_after_ms)\n",
         "            pass\n",
-        NODE,
+        WRITES,
     ),
     Plant(
         "a reply is given twice",
@@ -355,14 +361,14 @@ PLANTS: Final = (
         "                owner.settle(batch.replies[at : at + count])  # type: ignore[index]\n"
         "                if len(queue) > 2:\n"
         "                    owner.settle(batch.replies[at : at + count])  # type: ignore[index]\n",
-        NODE,
+        WRITES,
     ),
     Plant(
         "what is gathered is proposed twice when it was refused once",
         "node/proposals.py",
         "                self._full = batches[place:]  # nobody is refused",
         "                self._full = [*batches[place:], *batches[place:]]  # nobody is refused",
-        (PARTS, *NODE),
+        WRITES,
     ),
     # -- time
     Plant(
@@ -370,35 +376,35 @@ PLANTS: Final = (
         "clock.py",
         "self._offset = max(offsets[(len(offsets) - 1) // 2], self._floor)",
         "self._offset = wall - now",
-        DISK,
+        CLOCK,
     ),
     Plant(
         "a new leader's time may lie behind the old one's",
         "clock.py",
         "self._offset = max(offsets[(len(offsets) - 1) // 2], self._floor)",
         "self._offset = offsets[(len(offsets) - 1) // 2]",
-        DISK,
+        CLOCK,
     ),
     Plant(
         "nobody ticks when keys fall due",
         "node/driver.py",
         "if due_ms is not None and due_ms <= self.clock.now_ms(now):",
         "if False:",
-        (*NODE,),
+        (WHOLE,),
     ),
     Plant(
         "chance differs between replicas",
         "keyspace/keyspace.py",
         "self._chance = random.Random(self.entry)",
         "self._chance = random.Random()",
-        (PARTS, WHOLE),
+        STATE,
     ),
     Plant(
         "deadlines are set by a clock of the replica's own",
         "machine.py",
         "        keyspace.purge(PURGE_MOST)\n",
         "        keyspace.purge(PURGE_MOST)\n        now_ms += id(self) // 64 % 1000\n",
-        (PARTS, WHOLE),
+        STATE,
     ),
     # -- the journal
     Plant(
@@ -406,49 +412,49 @@ PLANTS: Final = (
         "storage/journal.py",
         "if promise != self._promise or self._hint_age",
         "if self._promise is None or self._hint_age",
-        DISK,
+        JOURNAL,
     ),
     Plant(
         "commits are not flushed",
         "storage/journal.py",
         "map_size=map_size, max_dbs=2, subdir=True, max_spare_txns=4,",
         "map_size=map_size, max_dbs=2, subdir=True, max_spare_txns=4, sync=False,",
-        (WHOLE, PARTS),
+        (WHOLE,),
     ),
     Plant(
         "a conflicting tail stays in the journal",
         "storage/journal.py",
         "        if first <= self.last_index:\n            self._truncate(txn, first)\n",
         "",
-        DISK,
+        JOURNAL,
     ),
     Plant(
         "a failed flush is tried again in place",
         "storage/journal.py",
         "if isinstance(error, lmdb.PanicError | lmdb.CorruptedError) or not is_full(self.path):",
         "if isinstance(error, lmdb.PanicError | lmdb.CorruptedError):",
-        DISK,
+        JOURNAL,
     ),
     Plant(
         "damaged entries are taken",
         "storage/codec.py",
         "        if crc == crc_of(record):\n",
         "        if True:\n",
-        DISK,
+        JOURNAL,
     ),
     Plant(
         "a journal that lost its end is taken",
         "storage/journal.py",
         "        if self.commit > self.last_index:\n",
         "        if False:\n",
-        DISK,
+        JOURNAL,
     ),
     Plant(
         "recovery applies what is not known to be committed",
         "node/storage.py",
         "            if entry.index <= known:\n",
         "            if True:\n",
-        NODE,
+        (WHOLE, "tests/node/test_recovery.py"),
     ),
     # -- snapshots
     Plant(
@@ -456,35 +462,35 @@ PLANTS: Final = (
         "node/snapshotting.py",
         "if job.orders or job.finishing or self._world.durable_index() < job.index:",
         "if job.orders or job.finishing:",
-        NODE,
+        SNAPSHOTS,
     ),
     Plant(
         "a snapshot is current though an image of it could not be written",
         "node/snapshotting.py",
         "if job.orders or job.finishing or",
         "if job.queued or job.finishing or",
-        (PARTS, WHOLE),
+        SNAPSHOTS,
     ),
     Plant(
         "a snapshot shows writes that came after it",
         "imaging.py",
         "        keyspace.imager = self.before_write\n",
         "",
-        (PARTS, WHOLE),
+        STATE,
     ),
     Plant(
         "the log is trimmed beyond the snapshot",
         "node/compaction.py",
         "        return min(self.snapshot_index, pinned, tail)",
         "        return min(pinned, tail)",
-        NODE,
+        TRANSFER,
     ),
     Plant(
         "the log is trimmed under a snapshot that is being sent",
         "node/compaction.py",
         "        return min(self.snapshot_index, pinned, tail)",
         "        return min(self.snapshot_index, tail)",
-        (PARTS, *NODE),
+        TRANSFER,
     ),
     Plant(
         "an old snapshot is installed over a newer state",
@@ -503,28 +509,28 @@ PLANTS: Final = (
         "node/transfer.py",
         "        if after != last:\n",
         "        if False:\n",
-        NODE,
+        TRANSFER,
     ),
     Plant(
         "a snapshot is loaded without its digest being compared",
         "storage/snapshots.py",
         "if images.digest_of_state(digests, beside, manifest.stamp_ms) != manifest.digest:",
         "if False:",
-        DISK,
+        SNAPSHOTS,
     ),
     Plant(
         "a journal that does not fit the snapshot is kept",
         "node/storage.py",
         "if newest is not None and (journal.last_index < index or journal.term(index) != term):",
         "if newest is not None and journal.last_index < index:",
-        NODE,
+        SNAPSHOTS,
     ),
     Plant(
         "leftovers of an unfinished snapshot stay",
         "node/snapshotting.py",
         "self._world.in_thread(self._snapshots.clear_leftovers, lambda error: self._written(job, 0, error))",
         "self._world.in_thread(lambda: None, lambda error: self._written(job, 0, error))",
-        (WHOLE, NODES, PARTS),
+        SNAPSHOTS,
     ),
     # -- between the nodes
     Plant(
@@ -532,20 +538,20 @@ PLANTS: Final = (
         "peers/wire.py",
         "            if crc32(body) != crc:\n",
         "            if False:\n",
-        (PARTS,),
+        WIRE,
     ),
     Plant(
         "a length may be anything",
         "peers/wire.py",
         "            if size > self.frame_max:\n",
         "            if False:\n",
-        (PARTS,),
+        WIRE,
     ),
     Plant(
         "entries in a frame may have gaps",
         "peers/wire.py",
         "        if entry.index != place:\n",
         "        if False:\n",
-        (PARTS,),
+        WIRE,
     ),
 )
