@@ -440,7 +440,7 @@ class Error(Exception):
 
 def make_time_virtual(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "boot_ms", lambda: cluster.now)
-    times = SimpleNamespace(monotonic=lambda: cluster.now / 1000.0, time_ns=time.time_ns)
+    times = SimpleNamespace(monotonic=lambda: cluster.now / 1000.0, time=time.time, time_ns=time.time_ns)
     monkeypatch.setattr("ironkv.node.node.time", times)
     monkeypatch.setattr("ironkv.node.view.time", times)
     monkeypatch.setattr(clock, "wall_ms", lambda: WALL_MS + cluster.now - STARTED_MS)
