@@ -40,6 +40,7 @@ from ironkv.commands import (  # noqa: F401
     objects,
     persistence,
     pubsub,
+    raft,
     scanning,
     scripting,
     set_algebra,

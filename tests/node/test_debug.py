@@ -98,6 +98,33 @@ def test_failover(cluster: Cluster) -> None:
     assert target.client().ask("GET a") == [b"1"]
 
 
+def test_raft_shows_the_cluster_and_hands_over(cluster: Cluster) -> None:
+    leader = cluster.elect()
+    target = follower_of(cluster, leader)
+    client, other = leader.client(), target.client()
+    client.ask("SET a 1")
+    cluster.advance(200)
+    for each, role in ((client, b"leader"), (other, b"follower")):
+        (flat,) = each.ask("RAFT STATUS")
+        status = dict(zip(flat[::2], flat[1::2], strict=True))
+        assert (status[b"role"], status[b"leader"]) == (role, leader.id.encode())
+        assert status[b"applied"] == status[b"commit"] == status[b"last_index"]
+        (members,) = each.ask("RAFT MEMBERS")
+        shown = [dict(zip(member[::2], member[1::2], strict=True)) for member in members]
+        assert [member[b"id"] for member in shown] == sorted(
+            node.id.encode() for node in cluster.nodes.values()
+        )
+        assert [member[b"id"] for member in shown if member[b"role"] == b"leader"] == [leader.id.encode()]
+    assert str(client.ask("RAFT TRANSFER nobody")[0]).startswith("-ERR leadership cannot be handed over")
+    assert str(client.ask("RAFT TRANSFER a b")[0]).startswith("-ERR wrong number")
+    (refusal,) = other.ask("RAFT TRANSFER")
+    assert refusal == f"-NOTLEADER the leader is {leader.id}"
+    assert client.ask(f"RAFT TRANSFER {target.id}") == [b"OK"]
+    cluster.advance(1_000)
+    assert target.leading
+    assert other.ask("GET a") == [b"1"]
+
+
 def test_shutdown(cluster: Cluster) -> None:
     leader = cluster.elect()
     client = leader.client()
