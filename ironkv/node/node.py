@@ -28,6 +28,7 @@ from ironkv.node.proposals import Proposals
 from ironkv.node.reads import ReadGate
 from ironkv.node.security import Security, cluster_secret
 from ironkv.node.storage import Storage
+from ironkv.node.supervision import notify
 from ironkv.node.upkeep import close_idle, close_lagging, close_slow
 from ironkv.node.view import View
 from ironkv.node.waits import ReplicaWaits
@@ -202,6 +203,7 @@ class Node:
         await self._security.open_client_ports(self._listener)
         self._http = open_http(self)
         log.info("%s listens on %s:%d, recovering its state", self.settings.node.id, server.bind, server.port)
+        notify("STATUS=Recovering its state")
         if not await self._recover():
             return
         self._build_driver()
@@ -215,6 +217,7 @@ class Node:
         self.loading = False
         self.dispatch.guarding.recovered()
         log.info("%s is ready", self.settings.node.id)
+        notify("READY=1\nSTATUS=Ready")
 
     async def _recover(self) -> bool:
         """Load the state from disk, in slices, so that the port answers meanwhile; False when this node is to
@@ -242,6 +245,7 @@ class Node:
         """Leave well: no new clients, leadership to another, replies for what is in flight."""
         self._security.stop_accepting()
         log.info("%s stops", self.settings.node.id)
+        notify("STOPPING=1")
         if self.loading:
             return
         if self.driver.core.role is Role.LEADER:
