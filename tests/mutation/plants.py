@@ -416,9 +416,9 @@ PLANTS: Final = (
     ),
     Plant(
         "commits are not flushed",
-        "storage/journal.py",
-        "map_size=map_size, max_dbs=2, subdir=True, max_spare_txns=4,",
-        "map_size=map_size, max_dbs=2, subdir=True, max_spare_txns=4, sync=False,",
+        "storage/environment.py",
+        "max_dbs=len(tables), subdir=True, max_spare_txns=4,",
+        "max_dbs=len(tables), subdir=True, max_spare_txns=4, sync=False,",
         (WHOLE,),
     ),
     Plant(

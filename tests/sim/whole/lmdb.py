@@ -152,15 +152,23 @@ class Lmdb:
         (where / "data.mdb").touch()
         synced = options.get("sync", True) and options.get("metasync", True) and not options.get("writemap")
         disk = self._disk_of(where)
-        return Environment(
-            disk, disk.environments.setdefault(where.name, {}), options["map_size"], bool(synced)
-        )
+        name = where.name.removesuffix(".new")  # one that is being made, and then renamed
+        return Environment(disk, disk.environments.setdefault(name, {}), options["map_size"], bool(synced))
 
 
 class Environment:
     def __init__(self, disk: Disk, tables: dict[bytes, Table], map_size: int, synced: bool) -> None:
         self._disk, self._tables, self._map_size, self._synced = disk, tables, map_size, synced
         self.panicked = False
+
+    def __enter__(self) -> Environment:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def sync(self, force: bool = False) -> None:
+        pass
 
     def reader_check(self) -> int:
         return 0

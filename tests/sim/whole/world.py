@@ -66,6 +66,7 @@ class World:
         """Put this world under the modules of a node. One world at a time."""
         chance = self.chance
         times = SimpleNamespace(
+            time=lambda: self.wall_ms() / 1000.0,
             monotonic=lambda: self.steady_ms() / 1000.0,
             perf_counter=lambda: self.now / 1000.0,
             time_ns=lambda: int(self.wall_ms() * 1e6),
@@ -84,6 +85,7 @@ class World:
             "ironkv.keyspace.keyspace.random": generators,
             "ironkv.node.view.secrets": numbers,
             "ironkv.storage.directory.secrets": numbers,
+            "ironkv.storage.environment.lmdb": lmdb,
             "ironkv.storage.journal.lmdb": lmdb,
             "ironkv.storage.snapshots.lmdb": lmdb,
             "ironkv.storage.room.os": SimpleNamespace(statvfs=statvfs),
