@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from collections import Counter
 from typing import Any
 
 import hiredis
@@ -13,8 +14,8 @@ from ironkv.tools.client import encode
 from tests.commands.oracle import Oracle
 from tests.node.virtual import Client, Error, VirtualNode
 
-QUIET_S = 0.004
-"""For so long nothing more has come from Redis when it is taken to have said all."""
+TURNS = 8
+"""How many turns of Redis's loop what one step sets off may take."""
 
 
 class RedisClient:
@@ -23,14 +24,14 @@ class RedisClient:
     def __init__(self, oracle: Oracle) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(str(oracle.path))
-        self._socket.settimeout(QUIET_S)
+        self._socket.setblocking(False)
         self._reader = hiredis.Reader(replyError=Error)
 
     def raw(self, data: bytes) -> None:
         self._socket.sendall(data)
 
     def take(self) -> list[Any]:
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(BlockingIOError):
             while data := self._socket.recv(1 << 20):
                 self._reader.feed(data)
         fresh = []
@@ -49,6 +50,7 @@ class Beside:
         self._node, self._oracle = node, oracle
         self._ours: dict[str, Client] = {}
         self._theirs: dict[str, RedisClient] = {}
+        self._owed: Counter[str] = Counter()
         oracle.ask([b"FLUSHALL"])
 
     def step(self, name: str, *lines: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -58,14 +60,20 @@ class Beside:
             self._ours[name], self._theirs[name] = self._node.client(), RedisClient(self._oracle)
         self._theirs[name].raw(data)
         self._ours[name].raw(data)
+        self._owed[name] += len(lines)
         return self._told()
+
+    def waits(self, name: str) -> bool:
+        """Whether a client is owed replies."""
+        return self._owed[name] > 0
 
     def leave(self, name: str) -> None:
         """A client vanishes."""
         self._ours.pop(name).vanish()
         self._theirs.pop(name).close()
+        del self._owed[name]
         self._node.cluster.settle()
-        time.sleep(QUIET_S)
+        self._let_redis_settle()
 
     def wait(self, ms: float) -> tuple[dict[str, Any], dict[str, Any]]:
         """Let time pass on both sides."""
@@ -75,9 +83,18 @@ class Beside:
 
     def _told(self) -> tuple[dict[str, Any], dict[str, Any]]:
         self._node.cluster.settle()
+        self._let_redis_settle()
         ours = {name: _plain(client.take()) for name, client in self._ours.items()}
         theirs = {name: _plain(client.take()) for name, client in self._theirs.items()}
+        for name, replies in theirs.items():
+            self._owed[name] -= len(replies)
         return ours, theirs
+
+    def _let_redis_settle(self) -> None:
+        """Each reply is of a later turn of its loop: what it was sent before is done, and what follows from
+        that, one client's unblocking another, as far as it goes."""
+        for _ in range(TURNS):
+            self._oracle.ask([b"PING"])
 
     def agree(self, name: str, *lines: str) -> None:
         ours, theirs = self.step(name, *lines)

@@ -349,7 +349,8 @@ class Transport:
         self.buffered = 0
 
     def get_extra_info(self, name: str) -> Any:
-        return {"socket": Socket(), "peername": self.peer, "sockname": ("10.0.0.1", 7000)}[name]
+        known = {"socket": Socket(), "peername": self.peer, "sockname": ("10.0.0.1", 7000)}
+        return known.get(name)
 
     def set_write_buffer_limits(self, high: int) -> None:
         self.high = high
