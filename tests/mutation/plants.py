@@ -7,12 +7,12 @@ from typing import Final, NamedTuple
 STORIES, CORE, WHOLE = "stories", "core", "whole"
 RAFT: Final = (STORIES, CORE, WHOLE)
 READS: Final = ("tests/node/test_linearizable_reads.py", WHOLE, "tests/server/test_pipelines.py")
-WRITES: Final = (WHOLE, "tests/node/test_proposals.py", "tests/server/test_pressure.py")
+WRITES: Final = (WHOLE, "tests/node/test_overlooked.py", "tests/node/test_proposals.py")
 CLOCK: Final = ("tests/test_clock.py", WHOLE)
 STATE: Final = ("tests/test_machine.py", WHOLE, "tests/test_imaging.py")
 JOURNAL: Final = ("tests/storage/test_journal.py", WHOLE)
 SNAPSHOTS: Final = ("tests/storage/test_snapshots.py", WHOLE, "tests/node/test_recovery.py")
-TRANSFER: Final = (WHOLE, "tests/node/test_transfer.py")
+TRANSFER: Final = ("tests/node/test_overlooked.py", WHOLE, "tests/node/test_transfer.py")
 WIRE: Final = ("tests/peers/test_wire.py",)
 
 

@@ -1,0 +1,68 @@
+"""What planted bugs showed nobody else would notice (`tests/mutation`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ironkv import batch
+from ironkv.config import SnapshotSection
+from ironkv.machine import Machine
+from ironkv.node.compaction import Compaction
+from ironkv.node.proposals import Proposals
+from ironkv.raft.config import Overloaded
+from ironkv.raft.messages import Entry, EntryKind
+from ironkv.storage.snapshots import Manifest
+from tests.node.virtual import Maker
+
+
+def test_a_write_in_flight_at_step_down_is_answered(make_cluster: Maker) -> None:
+    cluster = make_cluster().boot()
+    leader = cluster.elect()
+    client = leader.client()
+    cluster.isolate(leader.id)
+    client.send("SET a 1")
+    cluster.advance(5000)
+    (reply,) = client.take()
+    assert reply.startswith("-UNKNOWN")
+
+
+def test_what_the_log_has_no_room_for_is_proposed_once() -> None:
+    machine = Machine()
+    proposals = Proposals(machine, lambda ride, applied: None)
+    told: list[Any] = []
+
+    class Asker:
+        batch = None
+        pending = 0
+
+        @staticmethod
+        def settle(replies: list[Any]) -> None:
+            told.extend(replies)
+
+    proposals.write(Asker(), [[b"INCR", b"n"]], 0)  # type: ignore[arg-type]
+    entries: list[Entry] = []
+
+    def refuse(data: bytes) -> Entry:
+        raise Overloaded
+
+    def take(data: bytes) -> Entry:
+        entries.append(Entry(len(entries) + 1, 1, EntryKind.BATCH, data))
+        return entries[-1]
+
+    proposals.propose(1, refuse)
+    proposals.propose(2, take)
+    assert [batch.decode(entry.data)[1] for entry in entries] == [[[b"INCR", b"n"]]]
+    for entry in entries:
+        proposals.apply(entry, Overloaded())
+    assert told == [1]
+    assert proposals.idle
+
+
+def test_nothing_is_trimmed_that_a_snapshot_being_sent_needs() -> None:
+    compaction = Compaction(SnapshotSection(keep_entries=0, keep_bytes=0), 0.0)
+    compaction.advanced(100, 5000)
+    compaction.begun(1.0)
+    compaction.finished(Manifest(100, 1, 0, 5, b""), 10, 2.0)
+    assert compaction.trim_to(1 << 63) == 100
+    for keep_tail in (True, False):
+        assert compaction.trim_to(40, keep_tail) == 40
