@@ -30,7 +30,7 @@ from ironkv.resp.replies import OK, Reply
 from ironkv.storage.directory import DataDirectory
 from ironkv.storage.journal import Journal, JournalWriter
 from ironkv.storage.room import Room
-from ironkv.storage.snapshots import Damaged, Manifest, Snapshots
+from ironkv.storage.snapshots import Damaged, Manifest, Snapshots, lost_for_good
 from ironkv.storage.worker import Done, Worker
 
 if TYPE_CHECKING:
@@ -400,7 +400,13 @@ class Storage:
         return self._host.wall_ms()
 
     def in_thread(self, work: Callable[[], object], done: Done) -> None:
-        self._worker.do(work, lambda error: self._host.from_thread(lambda: done(error)))
+        def told(error: BaseException | None) -> None:
+            if lost_for_good(error):
+                # Until it is opened again LMDB refuses everything: no snapshot could be taken, nor received.
+                raise Fault(f"{error}. Check the disk before starting again") from error
+            done(error)
+
+        self._worker.do(work, lambda error: self._host.from_thread(lambda: told(error)))
 
     def durable_index(self) -> int:
         return self._host.durable_index()

@@ -110,6 +110,13 @@ class Manifest:
         return cls(**{**plain, "members": tuple(plain["members"])})
 
 
+def lost_for_good(error: BaseException | None) -> bool:
+    """Whether LMDB has given this environment up: its own state is in doubt (MDB_PANIC)."""
+    return isinstance(error, lmdb.PanicError) or isinstance(
+        getattr(error, "__cause__", None), lmdb.PanicError
+    )
+
+
 def _is_manifest(plain: dict[str, Any]) -> bool:
     """Whether the fields have the types they should have: another node may have sent them."""
     members = plain["members"]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+import lmdb
+import pytest
 
 from ironkv import batch
 from ironkv.config import SnapshotSection
+from ironkv.errors import Fault
 from ironkv.machine import Machine
 from ironkv.node.compaction import Compaction
 from ironkv.node.proposals import Proposals
+from ironkv.node.storage import Storage
 from ironkv.raft.config import Overloaded
 from ironkv.raft.messages import Entry, EntryKind
 from ironkv.storage.snapshots import Manifest
@@ -66,3 +72,31 @@ def test_nothing_is_trimmed_that_a_snapshot_being_sent_needs() -> None:
     assert compaction.trim_to(1 << 63) == 100
     for keep_tail in (True, False):
         assert compaction.trim_to(40, keep_tail) == 40
+
+
+def test_an_environment_that_lmdb_gave_up_stops_the_node(make_cluster: Maker) -> None:
+    """Nothing could be stored in it any more, so a follower behind the log would never catch up."""
+    node = make_cluster().boot().elect()
+    told: list[object] = []
+
+    def fail() -> None:
+        raise Fault("snapshots could not be written") from lmdb.PanicError("MDB_PANIC")
+
+    class Now:
+        """The thread, which works at once."""
+
+        @staticmethod
+        def do(work: Callable[[], object], done: Callable[[BaseException | None], None]) -> None:
+            try:
+                work()
+            except Fault as fault:
+                done(fault)
+
+    storage = node.storage
+    storage._worker, worker = Now(), storage._worker  # type: ignore[assignment]
+    Storage.in_thread(storage, fail, told.append)
+    storage._worker = worker
+    with pytest.raises(Fault, match="Check the disk"):
+        node.cluster.turn()
+    assert node.faults
+    assert not told
