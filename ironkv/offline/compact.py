@@ -94,6 +94,14 @@ def compact(node: StoppedNode, tell: Progress, step: Callable[[str], None] = lam
     step("clear")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
+    try:
+        return _compacted(node, aside, tell, step)
+    except (Fault, OSError):
+        shutil.rmtree(aside, ignore_errors=True)  # the disk may be full
+        raise
+
+
+def _compacted(node: StoppedNode, aside: Path, tell: Progress, step: Callable[[str], None]) -> str:
     machine = node.state(progress=tell)
     digest = images.digest_of_keyspace(machine.keyspace)
     step("snapshots")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from ironkv.tools.client import ErrorReply
 from ironkv.tools.cluster import ThrowawayCluster, wait_for
 from ironkv.tools.nodes import Node
+from tests.small_disk import small_disk
 
 SIZE_MB = 48
 RESERVE_MB = 4
@@ -26,21 +26,14 @@ SETTINGS = {
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    mount = tmp_path / "disk"
-    mount.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "ironkv-test", str(mount)]
-    if os.geteuid() != 0 or subprocess.run(words, capture_output=True, check=False).returncode != 0:
-        pytest.skip("NOT TESTED: a full disk. Mounting a small file system needs root and the right to mount")
-    try:
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", SIZE_MB << 10) as mount:
         yield mount
-    finally:
-        subprocess.run(["umount", "-l", str(mount)], check=True)
 
 
 @pytest.fixture
-def node(small_disk: Path) -> Iterator[Node]:
-    with ThrowawayCluster(1, parent=small_disk, settings=SETTINGS) as cluster:
+def node(disk: Path) -> Iterator[Node]:
+    with ThrowawayCluster(1, parent=disk, settings=SETTINGS) as cluster:
         yield cluster.nodes[0]
 
 
@@ -83,8 +76,8 @@ def test_at_the_reserve_only_what_adds_data_is_refused(node: Node) -> None:
     wait_for(lambda: takes_writes(node), "there is room again after the deletes")
 
 
-def test_room_made_from_outside_is_noticed(small_disk: Path, node: Node) -> None:
-    filler = small_disk / "filler"
+def test_room_made_from_outside_is_noticed(disk: Path, node: Node) -> None:
+    filler = disk / "filler"
     filler.write_bytes(bytes((SIZE_MB - 12) << 20))
     _, refusal = fill(node, "key")
     assert refusal.startswith("MISCONF")
@@ -92,12 +85,12 @@ def test_room_made_from_outside_is_noticed(small_disk: Path, node: Node) -> None
     wait_for(lambda: takes_writes(node), "there is room again")
 
 
-def test_nothing_acknowledged_is_lost_on_a_disk_filled_to_the_brim(small_disk: Path, node: Node) -> None:
+def test_nothing_acknowledged_is_lost_on_a_disk_filled_to_the_brim(disk: Path, node: Node) -> None:
     """Somebody else fills the disk in the middle of writes: the commit fails, waits, and then happens."""
     with node.connect(30) as client:
         for number in range(50):
             client.call("SET", f"key{number}", "x" * 1000)
-        filler = small_disk / "filler"
+        filler = disk / "filler"
         with filler.open("wb", buffering=0) as out, contextlib.suppress(OSError):
             while True:
                 out.write(bytes(64 << 10))

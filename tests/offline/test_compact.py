@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ from ironkv import images
 from ironkv.offline import compact, verify
 from ironkv.storage.stopped import StoppedNode
 from tests.offline.conftest import Builder, fill
+from tests.small_disk import small_disk
 
 
 def state(path: Path) -> tuple[int, bytes]:
@@ -69,6 +74,29 @@ def test_interrupted_at_any_step_nothing_is_lost(builder: Builder, at: str) -> N
     assert compact.main([str(path)]) == 0
     assert state(path) == expected
     assert not (path / compact.ASIDE).exists()
+
+
+def test_a_full_disk_leaves_all_as_it_was(builder: Builder, tmp_path: Path) -> None:
+    fill(builder)
+    chance = random.Random(4)
+    for n in range(60):
+        builder.write(f"SET random{n} {chance.randbytes(10_000).hex()}")
+    expected = builder.machine.applied, images.digest_of_keyspace(builder.machine.keyspace)
+    path = builder.stop()
+    size_kb = sum(file.stat().st_size for file in path.rglob("*")) >> 10
+    ended = []
+    for spare_kb in (24, 64, 120, 300, 700, 900, 1_100, 8_000):
+        with small_disk(tmp_path / f"disk{spare_kb}", size_kb + spare_kb) as disk:
+            node = shutil.copytree(path, disk / "node", ignore=shutil.ignore_patterns("lock.mdb"))
+            done = subprocess.run(
+                [sys.executable, "-m", "ironkv.offline.compact", node], capture_output=True, check=False
+            )
+            ended.append(done.returncode)
+            assert done.returncode in (0, 1, 70), "no crash"
+            assert state(node) == expected
+            assert not (node / compact.ASIDE).exists()
+    assert ended[0] != 0
+    assert ended[-1] == 0
 
 
 def test_a_directory_in_use_and_one_that_is_none(builder: Builder, tmp_path: Path) -> None:
