@@ -23,8 +23,9 @@ log = logging.getLogger(__name__)
 
 SLICE_MS: Final = 1.0
 PAUSE_MS: Final = 2.0
-BUSY_PAUSE_MS: Final = 8.0
-"""Between two slices while clients keep the loop busy: they lose a tenth of its time."""
+BUSY_PAUSE_MS: Final = 20.0
+"""Between two slices while clients keep the loop busy. A snapshot costs them more than its slices: the copies
+before writes, the thread's share of the interpreter. So it takes its time: 16 s for a million keys."""
 ORDER_BYTES: Final = 2 << 20
 """Image bytes handed to the disk at a time."""
 QUEUED_MOST: Final = 16 << 20
