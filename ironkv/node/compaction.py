@@ -63,6 +63,11 @@ class Compaction:
                 self._marks.popleft()
 
     @property
+    def behind(self) -> bool:
+        """While a snapshot is taken: so much was written meanwhile that the next is due already."""
+        return self.applied.bytes - self._begun.bytes >= max(self._settings.journal_bytes, self._size)
+
+    @property
     def entries_since(self) -> int:
         """Entries applied since the newest snapshot was begun."""
         return self.applied.index - self._last.index

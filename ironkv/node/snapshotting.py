@@ -26,6 +26,8 @@ PAUSE_MS: Final = 2.0
 BUSY_PAUSE_MS: Final = 20.0
 """Between two slices while clients keep the loop busy. A snapshot costs them more than its slices: the copies
 before writes, the thread's share of the interpreter. So it takes its time: 16 s for a million keys."""
+BEHIND_PAUSE_MS: Final = 6.0
+"""The same while the journal grows faster than snapshots are taken: it is trimmed only when one is whole."""
 ORDER_BYTES: Final = 2 << 20
 """Image bytes handed to the disk at a time."""
 QUEUED_MOST: Final = 16 << 20
@@ -118,7 +120,7 @@ class Snapshotting:
             self._job.imaging.abandon()
             self._job = None
 
-    def step(self, busy: bool) -> float | None:
+    def step(self, busy: bool, *, hurry: bool = False) -> float | None:
         """Go on; in how many ms to be called again. None: nothing is under way."""
         job = self._job
         if job is None:
@@ -129,7 +131,9 @@ class Snapshotting:
             started = self._world.steady_ms()
             self._walk(job, job.walk, started + SLICE_MS)
             self.longest_slice_ms = max(self.longest_slice_ms, self._world.steady_ms() - started)
-        return BUSY_PAUSE_MS if busy else PAUSE_MS
+        if not busy:
+            return PAUSE_MS
+        return BEHIND_PAUSE_MS if hurry else BUSY_PAUSE_MS
 
     # -- on the loop
 

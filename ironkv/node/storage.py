@@ -324,7 +324,7 @@ class Storage:
         if commands - self._commands > BUSY_COMMANDS:
             self._busy_until = now + BUSY_MS
         self._commands = commands
-        wait_ms = self._snapshotting.step(now < self._busy_until)
+        wait_ms = self._snapshotting.step(now < self._busy_until, hurry=self.compaction.behind)
         if wait_ms is not None:
             self._armed = True
             self._host.later(wait_ms, self._step)
