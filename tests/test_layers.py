@@ -40,9 +40,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     # They meet a node through its socket, as any client does; or its directory, once it is stopped.
     "offline": {
         "errors", "batch", "commands", "images", "imaging", "keyspace", "machine", "raft.messages", "rdb",
-        "resp", "storage", "tools.client",
+        "resp", "storage", "tools.access", "tools.client",
     },
-    "tools": {"errors", "keyspace", "machine", "offline", "rdb", "storage.room", "storage.stopped"},
+    "tools": {"errors", "keyspace", "machine", "offline", "rdb", "storage.room", "storage.stopped", "tls"},
 }  # fmt: skip
 
 # Pure: no I/O, no clock, no awaiting. C code that only computes is fine.

@@ -273,6 +273,12 @@ def _member(member: dict[str, Any]) -> str:
     return ",".join(f"{name}={value}" for name, value in known.items() if value is not None)
 
 
+def host(node: NodeView) -> Fields:
+    """What the machine gives this process; for `ironkv-ctl doctor`."""
+    for name, value in node.host_view().items():
+        yield f"host_{name}", value
+
+
 def keyspace(node: NodeView) -> Fields:
     for database in node.keyspace.used():
         count = len(database)
@@ -294,10 +300,11 @@ SECTIONS: Final[dict[str, tuple[str, Section]]] = {
     "latencystats": ("Latencystats", latencystats),
     "cluster": ("Cluster", cluster),
     "raft": ("Raft", raft),
+    "host": ("Host", host),
     "keyspace": ("Keyspace", keyspace),
 }
 """In the order in which INFO gives them, whatever the order they were asked for."""
-LONG: Final = frozenset({"commandstats", "latencystats"})
+LONG: Final = frozenset({"commandstats", "latencystats", "host"})
 """Not given by default."""
 
 

@@ -227,6 +227,9 @@ class NodeView(Protocol):
     def journal_view(self) -> Mapping[str, Any]:
         """bytes_used, bytes_mapped, first_index, last_index, writes, last_write_ms, loading (bool)."""
 
+    def host_view(self) -> Mapping[str, object]:
+        """What this machine gives the node, for INFO's section `host`: `node.surroundings`."""
+
     def snapshot_view(self) -> Mapping[str, Any]:
         """bytes_used, bytes_free, index, last_took_ms, last_bytes_written, in_progress (bool), progress
         (0 to 1), longest_slice_ms, saved_s (seconds since the epoch), error (None or why the last failed),

@@ -13,6 +13,7 @@ from ironkv.commands.later import Later
 from ironkv.commands.table import every
 from ironkv.errors import CommandError
 from ironkv.node.files import allow_clients
+from ironkv.node.surroundings import surroundings
 from ironkv.node.upkeep import Rates, Totals
 from ironkv.node.waits import Wait
 from ironkv.resp.replies import Reply
@@ -220,6 +221,9 @@ class View:
 
     def snapshot_view(self) -> Mapping[str, Any]:
         return self._node.storage.view()
+
+    def host_view(self) -> Mapping[str, object]:
+        return surroundings(self._node)
 
     def save(self) -> Later:
         return self._node.storage.save()

@@ -19,6 +19,7 @@ from ironkv.offline.console import as_json, out, size
 from ironkv.storage.directory import replacing
 from ironkv.storage.snapshots import Group, Manifest, Record, Snapshots, check_whole, loading
 from ironkv.storage.stopped import Progress
+from ironkv.tools.access import access, add_options
 from ironkv.tools.client import Client, ErrorReply
 
 PATIENCE_S: Final = 600.0
@@ -35,25 +36,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=EPILOG,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the backup")
-    parser.add_argument("--host", default="127.0.0.1", help="the node's address (127.0.0.1)")
-    parser.add_argument("--port", type=int, default=6379, help="its client port (6379)")
+    add_options(parser)
     parser.add_argument("--verify", action="store_true", help="read FILE and check all of it")
     parser.add_argument("--force", action="store_true", help="replace FILE if it is there")
     parser.add_argument("--json", action="store_true", help="for programs")
     options = parser.parse_args(arguments)
-    return console.guarded(lambda: _verify(options) if options.verify else _make(options))
+    return console.guarded(lambda: _verify(options) if options.verify else make(options))
 
 
-def _make(options: argparse.Namespace) -> int:
+def make(options: argparse.Namespace) -> int:
+    """Back up a node into `options.file`. Raises Fault, OSError."""
     if options.file.exists() and not options.force:
         raise FileExistsError(f"{options.file} is there already (--force replaces it)")
     began = time.monotonic()
+    way = access(options)
     with console.progress(options.json) as tell:
         try:
-            with Client(options.host, options.port, timeout=PATIENCE_S) as client:
+            with way.connect(timeout=PATIENCE_S) as client:
                 manifest = fetch(client, options.file, tell)
         except ErrorReply as error:
-            raise Fault(f"{options.host}:{options.port} says: {error}") from error
+            raise Fault(f"{way.host}:{way.port} says: {error}") from error
     _say(options, manifest, f"backed up in {time.monotonic() - began:.1f} s")
     return 0
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -75,6 +75,13 @@ def progress(quiet: bool) -> Iterator[Tell]:
             bars.update(tasks[doing], completed=done)
 
         yield tell
+
+
+def tell(shown: RenderableType) -> None:
+    """Print a table or a text; into a pipe, with lines as long as they are."""
+    whole = out if out.is_terminal else Console(highlight=False, width=1000, file=out.file)
+    whole.print(shown)
+    out.file.flush()
 
 
 def as_json(document: object) -> None:

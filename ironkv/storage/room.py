@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 FULL_BYTES: Final = 1 << 20
 """A disk with less than this is full: a commit that fails there failed for that."""
@@ -42,19 +42,34 @@ NETWORK: Final = frozenset(
 
 def filesystem(directory: Path) -> str:
     """The type of file system a directory is on, `unknown` where the system does not say."""
+    return mount(directory).kind
+
+
+class Mount(NamedTuple):
+    """A file system as it is mounted."""
+
+    kind: str = "unknown"
+    options: str = ""
+    """With commas between them."""
+    source: str = ""
+    """The device, as far as there is one."""
+
+
+def mount(directory: Path) -> Mount:
+    """Where a directory is on; `unknown` where the system does not say."""
     path = str(directory.resolve())
-    best, kind = "", "unknown"
+    best, found = "", Mount()
     try:
         mounts = Path("/proc/self/mounts").read_text().splitlines()
     except OSError:
-        return kind
+        return found
     for line in mounts:
-        _, where, what, *_ = line.split()
+        source, where, what, options, *_ = line.split()
         where = where.replace("\\040", " ")
         inside = path == where or path.startswith(where.rstrip("/") + "/")
         if inside and len(where) >= len(best):
-            best, kind = where, what
-    return kind
+            best, found = where, Mount(what, options, source)
+    return found
 
 
 class Room:

@@ -5,6 +5,7 @@ standard library. So a broken node cannot break the tool that is to tell us so, 
 anything is installed.
 
     client       a small blocking Redis client: RESP2, RESP3, pipelines, raw bytes
+    access       how a tool gets into a node: address, password, TLS
     processes    who is this process, is it still the same one, who holds that port
     nodes        a node from outside: its settings, its process, the facts it reports
     cluster      several nodes: find the leader, wait for a condition; a throwaway cluster for tests
@@ -12,4 +13,5 @@ anything is installed.
     control      the verbs of start_cluster.sh
     quick_check  `start_cluster.sh test`
     bench        `tools/bench`
+    ctl          `ironkv-ctl`
 """

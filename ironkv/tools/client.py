@@ -7,6 +7,7 @@ and each broken connection as it was.
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
@@ -42,11 +43,20 @@ def encode(arguments: Iterable[Argument]) -> bytes:
 
 
 class Client:
-    """One connection."""
+    """One connection; over TLS with a `context`."""
 
-    def __init__(self, host: str, port: int, timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        timeout: float = 10.0,
+        context: ssl.SSLContext | None = None,
+        server_name: str = "",
+    ) -> None:
         self.socket = socket.create_connection((host, port), timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is not None:
+            self.socket = context.wrap_socket(self.socket, server_hostname=server_name or host)
         self._buffer = b""
         self._at = 0
 

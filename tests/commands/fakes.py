@@ -128,6 +128,9 @@ class FakeNode:
             "error": None, "changes_since": 11, "lacking": None, "journal_waits": False,
         }  # fmt: skip
 
+    def host_view(self) -> Mapping[str, object]:
+        return {"cores": 2}
+
     def save(self) -> Later:
         raise NotImplementedError
 

@@ -81,7 +81,7 @@ def test_sections_are_chosen() -> None:
     everything = titles("INFO")
     assert titles("info DEFAULT") == everything
     assert titles("INFO all") == titles("INFO everything")
-    assert set(titles("INFO all")) - set(everything) == {"Commandstats", "Latencystats"}
+    assert set(titles("INFO all")) - set(everything) == {"Commandstats", "Latencystats", "Host"}
     assert titles("INFO server") == ["Server"]
     assert titles("INFO KEYSPACE Server") == ["Server", "Keyspace"], "in Redis's order"
     assert titles("INFO nonsense") == []
