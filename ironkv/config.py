@@ -189,6 +189,7 @@ class HttpSection(Section):
     bind: Text = "127.0.0.1"
     port: Port = 6379 + HTTP_ABOVE
     token: str = ""
+    tls: Annotated[bool, Allowed("true or false")] = False
 
 
 class LogSection(Section):

@@ -132,6 +132,11 @@ class Port:
             raise
         await self.renew(context)
 
+    async def adopt(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
+        """Serve on a socket that listens already, and close it at the end."""
+        self._sockets.append(sock)
+        await self.renew(context)
+
     def _bind(self, found: list[Any]) -> None:
         for family, kind, proto, _, address in dict.fromkeys(found):
             sock = socket.socket(family, kind, proto)

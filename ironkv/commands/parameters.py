@@ -306,6 +306,7 @@ PARAMETERS: Final[dict[str, Parameter]] = {
     "http.bind": Immutable(_setting("http.bind")),
     "http.enabled": Immutable(_setting("http.enabled")),
     "http.port": Immutable(_setting("http.port")),
+    "http.tls": Immutable(_setting("http.tls")),
     "cluster.enabled": Immutable(_setting("cluster.enabled")),
     "tls-port": Immutable(_setting("tls.port")),
     "tls-cert-file": File("tls.cert_file"),

@@ -10,12 +10,13 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import aiohttp
 from aiohttp import web
+
+from ironkv.http.peers import Peers
 
 if TYPE_CHECKING:
     from ironkv.config import HttpSection
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Ask = Callable[[Callable[[], T]], Awaitable[T]]
 
-PEER_S: Final = 1.0
-"""How long another node may take to answer."""
-PEER_BYTES: Final = 8 << 20
 TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -40,11 +38,11 @@ HEADERS: Final = {
 class Console:
     """Routes for the page and its data. `ask` has something done on the node's loop."""
 
-    def __init__(self, settings: HttpSection, source: Source, ask: Any) -> None:
+    def __init__(self, settings: HttpSection, source: Source, ask: Any, peers: Peers) -> None:
         self._token = settings.token
         self._source = source
         self._ask = ask
-        self._session: aiohttp.ClientSession | None = None
+        self._peers = peers
         self._page = {each.name: each.read_bytes() for each in (files("ironkv.http") / "page").iterdir()}
 
     def routes(self) -> list[web.RouteDef]:
@@ -59,8 +57,7 @@ class Console:
         ]
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._peers.close()
 
     # -- the page
 
@@ -86,30 +83,11 @@ class Console:
         """What this node knows of itself, and the others say of themselves."""
         mine = await self._ask(self._source.seen)
         others = [each for each in mine["nodes"] if each["id"] != mine["id"]]
-        told = await asyncio.gather(*(self._of_peer(each["host"], each["http_port"]) for each in others))
+        told = await asyncio.gather(
+            *(self._peers.ask(each["id"], each["host"], each["http_port"]) for each in others)
+        )
         seen = {each["id"]: what for each, what in zip(others, told, strict=True)}
         return _json({"me": mine["id"], "node": mine, "others": seen, "may_change": bool(self._token)})
-
-    async def _of_peer(self, host: str, port: int) -> Mapping[str, Any]:
-        """What another node says, or `{"error": why it says nothing}`."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=PEER_S), trust_env=False, auto_decompress=False
-            )
-        where = f"[{host}]" if ":" in host else host
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        try:
-            async with self._session.get(
-                f"http://{where}:{port}/api/node", headers=headers, allow_redirects=False
-            ) as answer:
-                if answer.status != 200:
-                    return {"error": f"its HTTP port answers {answer.status}"}
-                body = await answer.content.read(PEER_BYTES)
-                while not answer.content.at_eof() and len(body) < PEER_BYTES:
-                    body += await answer.content.read(PEER_BYTES - len(body))
-                return dict(json.loads(body))
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            return {"error": str(error) or "no answer"}
 
     # -- keys
 

@@ -180,7 +180,21 @@ def _clients(figures: Figures) -> Iterator[Metric]:
     yield _gauge("clients_subscribed", "Clients that are subscribed to something.", clients["subscribed"])
     yield _count("connections_received_total", "Connections accepted.", clients["received"])
     yield _count("connections_rejected_total", "Connections refused for maxclients.", clients["rejected"])
-    yield _count("limited_total", "Requests refused by a rate limit.", clients["limited"])
+    yield from _limits(figures["limited"])
+
+
+def _limits(limited: Figures) -> Iterator[Metric]:
+    refused = "Requests refused by a rate limit, of an address or of a user."
+    yield _labelled(CounterMetricFamily, "limited_total", refused, "by", limited["commands"])
+    yield _count("limited_bytes_total", "Bytes of these requests.", limited["bytes"])
+    yield _gauge("rate_limit_known", "Addresses and users that account is kept of.", limited["known"])
+    allowed = GaugeMetricFamily(
+        "ironkv_rate_limit", "What is allowed a second; 0: no bound.", labels=["by", "unit"]
+    )
+    for by in ("address", "user"):
+        for unit in ("commands", "bytes"):
+            allowed.add_metric([by, unit], limited["rates"][f"{by}_{unit}"])
+    yield allowed
 
 
 def _keyspace(figures: Figures) -> Iterator[Metric]:

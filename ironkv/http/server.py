@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from aiohttp.typedefs import Handler, Middleware
 from ironkv.http import health, metrics
 from ironkv.http.access import guard
 from ironkv.http.console import Console
+from ironkv.http.peers import Peers
+from ironkv.tls import Port
 
 if TYPE_CHECKING:
     from ironkv.config import HttpSection
@@ -50,7 +53,14 @@ class _Refused(asyncio.Protocol):
 class HttpServer:
     """Serves from `start` to `stop`. Made and stopped on the node's loop."""
 
-    def __init__(self, settings: HttpSection, source: Source) -> None:
+    def __init__(
+        self,
+        settings: HttpSection,
+        source: Source,
+        context: ssl.SSLContext | None = None,
+        authority: str = "",
+    ) -> None:
+        """`context`: for TLS; `authority`: a file, whose certificates other nodes must show then."""
         self._settings = settings
         self._source = source
         self._loop = asyncio.new_event_loop()
@@ -58,7 +68,10 @@ class HttpServer:
         self._socket: socket.socket | None = None
         self._silent: set[object] = set()
         """Connections on which no request has come yet."""
-        self._console = Console(settings, source, self._ask)
+        self._context = context
+        self._port: Port | None = None
+        peers = Peers(settings.token, authority) if context is not None else Peers(settings.token)
+        self._console = Console(settings, source, self._ask, peers)
         self._figures: dict[str, Any] = {}
         self._taken_at = 0.0
         self._taking: asyncio.Task[dict[str, Any]] | None = None
@@ -78,6 +91,12 @@ class HttpServer:
             self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(1.0)
 
+    def renew(self, context: ssl.SSLContext) -> None:
+        """Greet whoever comes from now on with another context. From any thread."""
+        self._context = context
+        if self._port is not None:
+            asyncio.run_coroutine_threadsafe(self._port.renew(context), self._loop)
+
     # -- in the thread
 
     def _work(self) -> None:
@@ -91,6 +110,8 @@ class HttpServer:
         except Exception:
             log.exception("the HTTP server failed")
         finally:
+            if self._port is not None:
+                self._port.close()
             assert self._socket is not None
             self._socket.close()
             self._loop.close()
@@ -113,12 +134,12 @@ class HttpServer:
     async def _listen(self, runner: web.AppRunner) -> None:
         await runner.setup()
         assert runner.server is not None
-        make: Callable[[], web.RequestHandler] = runner.server
-
         server = runner.server
+        make: Callable[[], web.RequestHandler] = server
 
         def accept() -> asyncio.Protocol:
-            if len(server.connections) >= CONNECTIONS_MAX:
+            # Those that are still in their handshake are no connections yet, but take a place, too.
+            if len(self._silent.union(server.connections)) >= CONNECTIONS_MAX:
                 return _Refused()
             handler = make()
             self._silent.add(handler)
@@ -126,7 +147,8 @@ class HttpServer:
             return handler
 
         assert self._socket is not None
-        await self._loop.create_server(accept, sock=self._socket)
+        self._port = Port(accept)
+        await self._port.adopt(self._socket, self._context)
 
     def _end_if_silent(self, handler: web.RequestHandler) -> None:
         """Close a connection on which no request came: it would take a place for ever."""

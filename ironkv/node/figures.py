@@ -36,6 +36,7 @@ def figures(node: Node) -> dict[str, Any]:
         "raft": _raft(node),
         "nodes": _nodes(node),
         "clients": _clients(node),
+        "limited": _limited(node),
         "commands": {"processed": view.commands_processed, "per_second": commands_s},
         "calls": _calls(),
         "errors": dict(view.errors),
@@ -115,7 +116,17 @@ def _clients(node: Node) -> dict[str, int]:
         "subscribed": sum(each.subscriptions is not None for each in sessions),
         "received": view.connections_received,
         "rejected": view.connections_rejected,
-        "limited": view.limited_commands,
+    }
+
+
+def _limited(node: Node) -> dict[str, Any]:
+    """What rate limits there are (0: none), what they have refused, of how many they know."""
+    rates = node.dispatch.rates
+    return {
+        "rates": rates.rates._asdict(),
+        "commands": dict(rates.limited),
+        "bytes": rates.limited_bytes,
+        "known": rates.known,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -24,14 +25,15 @@ T = TypeVar("T")
 SLOW_MOST: Final = 20
 
 
-def open_http(node: Node) -> HttpServer | None:
-    """The HTTP server of a node, listening, if it is to have one. Raises OSError."""
+def open_http(node: Node, context: ssl.SSLContext | None) -> HttpServer | None:
+    """The HTTP server of a node, listening, if it is to have one; with a context, for TLS. Raises OSError."""
     settings = node.settings.http
     if not settings.enabled:
         return None
     from ironkv.http.server import HttpServer  # a fifth of a second that not every node need spend
 
-    server = HttpServer(settings, Source(node))
+    authority = node.settings.tls.ca_cert_file
+    server = HttpServer(settings, Source(node), context, authority)
     server.start()
     return server
 

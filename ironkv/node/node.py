@@ -201,7 +201,7 @@ class Node:
         if cluster.enabled:
             await self._security.open_cluster_port(self.links)
         await self._security.open_client_ports(self._listener)
-        self._http = open_http(self)
+        self._http = self._security.http = open_http(self, self._security.of_http())
         log.info("%s listens on %s:%d, recovering its state", self.settings.node.id, server.bind, server.port)
         notify("STATUS=Recovering its state")
         if not await self._recover():

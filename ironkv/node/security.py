@@ -16,6 +16,7 @@ from ironkv.server.listener import Listener
 
 if TYPE_CHECKING:
     from ironkv.config import ClusterSection, TlsSection
+    from ironkv.http.server import HttpServer
     from ironkv.node.node import Node
     from ironkv.peers.links import Links
 
@@ -62,6 +63,7 @@ class Security:
         self._plain: Listener | None = None
         self._encrypted: Listener | None = None
         self._links: Links | None = None
+        self.http: HttpServer | None = None
         self._renewing: set[asyncio.Task[None]] = set()
         for name in CERTIFICATES:
             node.view.on_setting(name, self.renew)
@@ -109,6 +111,13 @@ class Security:
             return None
         return self._checked(tls.server_context)
 
+    def of_http(self) -> ssl.SSLContext | None:
+        """Probes and Prometheus have no certificate; a token does for them. Raises Fault."""
+        http = self._settings.http
+        if not (http.enabled and http.tls):
+            return None
+        return self._checked(lambda given: tls.server_context(given._replace(clients="no")))
+
     def _of_nodes(self) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None]:
         """For accepting and for dialling; nodes are always certified on both sides."""
         if not self._settings.tls.cluster:
@@ -136,8 +145,11 @@ class Security:
         """Read the files again, for connections to come. Raises CommandError: nothing has changed then."""
         try:
             client, (accepting, dialling) = self._of_clients(), self._of_nodes()
+            of_http = self.of_http()
         except Fault as fault:
             raise CommandError(f"ERR CONFIG SET failed - {fault}") from None
+        if self.http is not None and of_http is not None:
+            self.http.renew(of_http)
         task = asyncio.get_running_loop().create_task(self._renew(client, accepting, dialling))
         self._renewing.add(task)
         task.add_done_callback(self._renewing.discard)

@@ -53,10 +53,19 @@ class RateLimits:
 
     def __init__(self, rates: Rates) -> None:
         self.rates = rates
-        self.limited_commands = 0
-        """Refused so far."""
+        self.limited = {"address": 0, "user": 0}
+        """Commands refused so far, by whose limit it was."""
         self.limited_bytes = 0
         self._buckets: dict[Hashable, _Bucket] = {}
+
+    @property
+    def limited_commands(self) -> int:
+        return sum(self.limited.values())
+
+    @property
+    def known(self) -> int:
+        """How many addresses and users are kept account of."""
+        return len(self._buckets)
 
     def choose(self, rates: Rates) -> None:
         """New rates; buckets begin full again."""
@@ -67,16 +76,18 @@ class RateLimits:
         """The requests, as many as are within the limits; in place of the others their refusal."""
         rates, now_s = self.rates, time.monotonic()
         address = connection.address.rpartition(":")[0]
-        allowed = self._take(
-            ("address", address), rates.address_commands, rates.address_bytes, len(requests), size, now_s
+        wanted = len(requests)
+        within = allowed = self._take(
+            ("address", address), rates.address_commands, rates.address_bytes, wanted, size, now_s
         )
         if allowed:
             user = ("user", connection.user)
             allowed = self._take(user, rates.user_commands, rates.user_bytes, allowed, size, now_s)
-        if allowed == len(requests):
+        if allowed == wanted:
             return requests
-        refused = len(requests) - allowed
-        self.limited_commands += refused
+        refused = wanted - allowed
+        self.limited["address"] += wanted - within
+        self.limited["user"] += within - allowed
         self.limited_bytes += size * refused // len(requests)
         error = CommandError("LIMITED too many requests from this client or user, try again later")
         return requests[:allowed] + [Refused.because(error) for _ in range(refused)]

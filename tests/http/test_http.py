@@ -64,6 +64,23 @@ def test_histograms_keep_their_bounds_and_end_with_everything(watched: Throwaway
     assert leader.process() is not None
 
 
+def test_what_a_rate_limit_refuses_is_told(watched: ThrowawayCluster) -> None:
+    node = watched.wait_for_leader()
+    before = figures(node)
+    with node.connect() as client:
+        client.call("CONFIG", "SET", "limits.rate_limit_user_commands", 5)
+        refused = sum("LIMITED" in str(reply) for reply in client.pipeline([["PING"]] * 50))
+        while True:  # a bucket that fills lets this through, too
+            if client.pipeline([["CONFIG", "SET", "limits.rate_limit_user_commands", "0"]]) == ["OK"]:
+                break
+            refused += 1
+    after = figures(node)
+    assert after["ironkv_limited_total", "user"] - before["ironkv_limited_total", "user"] == refused >= 45
+    assert after["ironkv_limited_total", "address"] == before["ironkv_limited_total", "address"]
+    assert after["ironkv_limited_bytes_total",] > before["ironkv_limited_bytes_total",]
+    assert after["ironkv_rate_limit", "user", "commands"] == 0
+
+
 def test_who_accepts_openmetrics_gets_it(watched: ThrowawayCluster) -> None:
     answer = get(watched.nodes[0], "/metrics", Accept="application/openmetrics-text; version=1.0.0")
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
