@@ -26,7 +26,7 @@ PATIENCE_S: Final = 600.0
 
 EPILOG = """\
 Any node will do, and it serves meanwhile. The backup holds everything that this node had applied when it was
-asked: ask the leader for everything that was ever acknowledged. `ironkv-restore` makes directories of it."""
+asked: with --leader that is all that was ever acknowledged. `ironkv-restore` makes directories of it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the backup")
     add_options(parser)
+    parser.add_argument("--leader", action="store_true", help="ask the leader, which the node names")
     parser.add_argument("--verify", action="store_true", help="read FILE and check all of it")
     parser.add_argument("--force", action="store_true", help="replace FILE if it is there")
     parser.add_argument("--json", action="store_true", help="for programs")
@@ -50,6 +51,11 @@ def make(options: argparse.Namespace) -> int:
         raise FileExistsError(f"{options.file} is there already (--force replaces it)")
     began = time.monotonic()
     way = access(options)
+    if options.leader:
+        found = way.to_leader()
+        if found is None:
+            raise Fault(f"{way.host}:{way.port} knows of no leader")
+        way = found
     with console.progress(options.json) as tell:
         try:
             with way.connect(timeout=PATIENCE_S) as client:

@@ -6,11 +6,11 @@ import argparse
 import getpass
 import os
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ironkv import tls
-from ironkv.tools.client import Client, ErrorReply
+from ironkv.tools.client import Client, ErrorReply, mapped, maps
 
 PASSWORDS: Final = ("IRONKV_PASSWORD", "REDISCLI_AUTH")
 """Variables of the environment that may hold the password; the first that is set counts."""
@@ -34,6 +34,18 @@ class Access:
     password: str | None = None
     context: ssl.SSLContext | None = None
     sni: str = ""
+    name: str = ""
+    """Whose address it is, if that is known: its certificate may be for that, too."""
+
+    def to_leader(self) -> Access | None:
+        """Where the leader is, as this node knows it. Raises Unreachable, ErrorReply."""
+        with self.connect() as client:
+            leader = mapped(client.call("RAFT", "STATUS"))["leader"]
+            members = maps(client.call("RAFT", "MEMBERS"))
+        for each in members:
+            if each["id"] == leader:
+                return replace(self, host=each["host"], port=each["port"], name=leader)
+        return None
 
     def connect(self, host: str = "", port: int = 0, name: str = "", timeout: float = 10.0) -> Client:
         """A connection that has authenticated, to this node or to another of its cluster, whose certificate
@@ -43,7 +55,7 @@ class Access:
         client: Client | None = None
         try:
             client = Client(host, port, timeout, self.context, self.sni)
-            self._check(client, host, name)
+            self._check(client, host, name or self.name)
             self._authenticate(client)
         except (OSError, ErrorReply) as error:
             if client is not None:

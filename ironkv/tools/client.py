@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 Argument = bytes | str | int | float
 
@@ -154,6 +154,21 @@ class Client:
             raise ConnectionResetError("the server closed the connection")
         self._buffer = self._buffer[self._at :] + data
         self._at = 0
+
+
+def mapped(reply: Any) -> dict[str, Any]:
+    """A map with its bytes as text; RESP2 sends it as a list of keys and values."""
+    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
+    return {_text(key): _text(value) for key, value in pairs}
+
+
+def maps(reply: Any) -> list[dict[str, Any]]:
+    """A list of maps."""
+    return [mapped(each) for each in reply]
+
+
+def _text(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _hashable(reply: Reply) -> object:

@@ -125,7 +125,7 @@ def test_a_backup_is_what_ironkv_backup_writes(ctl: Ctl, tmp_path: Path) -> None
     status, _, err = ctl("backup", file)
     assert status == 1
     assert "--force" in err
-    assert ctl("backup", file, "--force")[0] == 0
+    assert ctl("backup", file, "--force", "--leader")[0] == 0
 
 
 def test_the_doctor_finds_nothing_wrong_but_what_is(ctl: Ctl, tmp_path: Path) -> None:

@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     taken.add_argument("--all", action="store_true", help="of every node, one after the other")
     kept = verb("backup", "Back up a running node into one file, as ironkv-backup does.", backup.make)
     kept.add_argument("file", type=Path, metavar="FILE", help="the backup")
+    kept.add_argument(
+        "--leader", action="store_true", help="ask the leader, which has everything acknowledged"
+    )
     kept.add_argument("--force", action="store_true", help="replace FILE if it is there")
     kept.add_argument("--json", action="store_true", help="for programs")
     asked = verb(

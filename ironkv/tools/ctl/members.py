@@ -11,28 +11,29 @@ from rich.markup import escape
 
 from ironkv.offline import console
 from ironkv.tools.access import Access, Unreachable, access
-from ironkv.tools.client import ErrorReply
+from ironkv.tools.client import ErrorReply, maps
 from ironkv.tools.cluster import NeverHappened, wait_for
-from ironkv.tools.ctl.seen import call_leader, known_leader, maps
+from ironkv.tools.ctl.seen import call_leader
 
 PATIENCE_S = 30.0
 
 
 def show(options: argparse.Namespace) -> int:
-    with access(options).connect() as client:
-        leader = known_leader(client)
-        members = maps(client.call("RAFT", "MEMBERS"))
-    if leader is not None:  # it alone knows how far the others are
-        try:
-            with access(options).connect(leader["host"], leader["port"], leader["id"]) as client:
-                members = maps(client.call("RAFT", "MEMBERS"))
-        except Unreachable:
-            pass
+    way = access(options)
+    try:
+        members = _members(way.to_leader() or way)  # it alone knows how far the others are
+    except Unreachable:
+        members = _members(way)
     if options.json:
         console.as_json(members)
     else:
         console.tell(_table(members))
     return 0
+
+
+def _members(way: Access) -> list[dict[str, Any]]:
+    with way.connect() as client:
+        return maps(client.call("RAFT", "MEMBERS"))
 
 
 def _table(members: Sequence[Mapping[str, Any]]) -> Any:
@@ -111,8 +112,7 @@ def transfer(options: argparse.Namespace) -> int:
 def _leader(way: Access) -> str | None:
     """As the asked node knows it; None while it knows of none, or does not answer."""
     try:
-        with way.connect() as client:
-            leader = known_leader(client)
+        leader = way.to_leader()
     except (Unreachable, ErrorReply):
         return None
-    return None if leader is None else str(leader["id"])
+    return None if leader is None else leader.name

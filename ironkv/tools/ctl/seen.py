@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ironkv.tools.access import Access, Unreachable
-from ironkv.tools.client import Argument, Client, ErrorReply, ProtocolFault
+from ironkv.tools.client import Argument, Client, ErrorReply, ProtocolFault, mapped, maps
 
 ANSWER_S: Final = 3.0
 LEADER: Final = "leader"
@@ -95,23 +94,17 @@ def leader_of(nodes: Sequence[Seen]) -> Seen | None:
 
 def call_leader(access: Access, *command: Argument, timeout: float = 60.0) -> Any:
     """Have the leader carry out a command, whichever node was asked. Raises ErrorReply, Unreachable."""
-    with access.connect(timeout=timeout) as client:
-        try:
+    try:
+        with access.connect(timeout=timeout) as client:
             return client.call(*command)
-        except ErrorReply as error:
-            if error.code != "NOTLEADER":
-                raise
-            leader = known_leader(client)
-            if leader is None:
-                raise
-    with access.connect(leader["host"], leader["port"], leader["id"], timeout) as client:
+    except ErrorReply as error:
+        if error.code != "NOTLEADER":
+            raise
+        leader = access.to_leader()
+        if leader is None:
+            raise
+    with leader.connect(timeout=timeout) as client:
         return client.call(*command)
-
-
-def known_leader(client: Client) -> Told | None:
-    """The leader as a node knows it, with its address."""
-    name = mapped(client.call("RAFT", "STATUS"))["leader"]
-    return next((each for each in maps(client.call("RAFT", "MEMBERS")) if each["id"] == name), None)
 
 
 def parsed(text: object) -> dict[str, str]:
@@ -120,22 +113,6 @@ def parsed(text: object) -> dict[str, str]:
     return dict(line.split(":", 1) for line in lines if ":" in line)
 
 
-def mapped(reply: Any) -> dict[str, Any]:
-    """A map, which RESP2 sends as a list of keys and values."""
-    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
-    return {_text(key): _text(value) for key, value in pairs}
-
-
-def maps(reply: Any) -> list[dict[str, Any]]:
-    return [mapped(each) for each in reply]
-
-
 def fields(text: str) -> dict[str, str]:
     """`a=1,b=2`, as INFO has it within a field."""
     return dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
-
-
-def _text(value: Any) -> Any:
-    with contextlib.suppress(AttributeError):
-        return value.decode("utf-8", "replace")
-    return value

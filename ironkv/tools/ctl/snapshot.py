@@ -7,8 +7,7 @@ import time
 
 from ironkv.offline import console
 from ironkv.tools.access import access
-from ironkv.tools.client import Client, ErrorReply
-from ironkv.tools.ctl.seen import maps
+from ironkv.tools.client import Client, ErrorReply, maps
 
 PATIENCE_S = 600.0
 
