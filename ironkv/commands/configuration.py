@@ -221,10 +221,11 @@ def config_resetstat(session: Session, args: Args) -> Reply:
     summary="Persists the effective configuration to file.",
 )
 def config_rewrite(session: Session, args: Args) -> Reply:
-    """CONFIG REWRITE: refused. The file is its author's, and comments would not survive."""
+    """CONFIG REWRITE: what CONFIG SET changed, into the file; all else in it stays as it is."""
     if not session.node.config_file:
         raise CommandError("ERR The server is running without a config file")
-    raise CommandError("ERR Rewriting config file: not supported, edit the file to keep a change")
+    session.node.rewrite_settings()
+    return OK
 
 
 @command(

@@ -35,7 +35,7 @@ ABSENT: Final = {
 
 DIFFERING: Final = {
     "BGREWRITEAOF, BGSAVE, SAVE": "a snapshot, taken while the node serves: every acknowledged write is on disk anyway",
-    "CONFIG REWRITE": "refused: the file is its author's",
+    "CONFIG REWRITE": "what CONFIG SET changed is written into the node's file; all else in it stays as it is",
     "CONFIG SET": "what a node cannot be without (`appendonly yes`, `maxmemory-policy noeviction` …) can be set to what "
     "holds only; the sizes of encodings are set on all nodes, through the log, and never in a transaction",
     "DEBUG": "DIGEST, ERROR, LOG, OBJECT, PROTOCOL, RELOAD, SET-ACTIVE-EXPIRE, SLEEP and STRINGMATCH-LEN only",

@@ -155,7 +155,11 @@ class LogLevel(Changeable):
 
 
 class OutputLimit(Changeable):
-    """`class hard-limit soft-limit soft-seconds` for `normal`, which has no soft limit, and for `pubsub`."""
+    """`class hard-limit soft-limit soft-seconds` for `normal`, which has no soft limit, and for `pubsub`.
+
+    No node is a client of another, so the class `replica` bounds nothing: it is taken, and shown as Redis's
+    default, because many a script sets all three.
+    """
 
     PUBSUB: Final = ("limits.pubsub_output_hard", "limits.pubsub_output_soft", "limits.pubsub_output_soft_s")
 
@@ -165,7 +169,7 @@ class OutputLimit(Changeable):
 
     def _read(self, settings: Settings) -> str:
         pubsub = " ".join(str(settings.value(key)) for key in self.PUBSUB)
-        return f"normal {settings.value(self.key)} 0 0 pubsub {pubsub}"
+        return f"normal {settings.value(self.key)} 0 0 slave 268435456 67108864 60 pubsub {pubsub}"
 
     def changes(self, text: str, settings: Settings) -> dict[str, object]:
         words = text.lower().split()
@@ -174,16 +178,14 @@ class OutputLimit(Changeable):
         found: dict[str, object] = {}
         for place in range(0, len(words), 4):
             name, *numbers = words[place : place + 4]
-            if name in ("slave", "replica"):
-                raise Refused("no node is a client of another: only `normal` and `pubsub` can be set")
-            if name not in ("normal", "pubsub"):
+            if name not in ("normal", "pubsub", "slave", "replica"):
                 raise Refused("Invalid client class specified in buffer limit configuration.")
             limits = self._limits(numbers)
             if name == "pubsub":
                 found |= zip(self.PUBSUB, limits, strict=True)
-            elif any(limits[1:]):
+            elif name == "normal" and any(limits[1:]):
                 raise Refused("`normal` has no soft limit: its last two numbers must be 0")
-            else:
+            elif name == "normal":
                 found[self.key] = limits[0]
         return found
 

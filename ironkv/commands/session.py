@@ -219,6 +219,9 @@ class NodeView(Protocol):
     def change_settings(self, changes: Mapping[str, object]) -> None:
         """Change settings (`section.key`) and what depends on them: all or, with an error, none."""
 
+    def rewrite_settings(self) -> None:
+        """Write what was changed into the file the node was started with. Raises CommandError."""
+
     def raft_view(self) -> Mapping[str, Any]:
         """fresh (bool), role ('leader' | 'follower' | 'candidate'), term, leader (id or None), leader_address
         ((host, port) or None), commit, applied, last_index, nodes (a list of dicts: id, host, port,

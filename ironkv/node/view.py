@@ -13,6 +13,7 @@ from ironkv.commands.later import Later
 from ironkv.commands.table import every
 from ironkv.errors import CommandError
 from ironkv.node.files import allow_clients
+from ironkv.node.rewriting import rewrite
 from ironkv.node.surroundings import surroundings
 from ironkv.node.upkeep import Rates, Totals
 from ironkv.node.waits import Wait
@@ -45,6 +46,8 @@ class View:
         self.now_s = self.started = time.monotonic()
         """As of the last tick."""
         self._rates = Rates()
+        self._set: set[str] = set()
+        """Settings that CONFIG SET has set, for CONFIG REWRITE."""
         self._on_setting: dict[str, list[Callable[[], None]]] = {}
 
     @property
@@ -128,6 +131,10 @@ class View:
             self.settings.change(before)
             self._apply(before)
             raise
+        self._set.update(changes)
+
+    def rewrite_settings(self) -> None:
+        rewrite(self.config_file, {name: self.settings.value(name) for name in sorted(self._set)})
 
     def _apply(self, changes: Iterable[str]) -> None:
         for apply in dict.fromkeys(apply for name in changes for apply in self._on_setting.get(name, ())):

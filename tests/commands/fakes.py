@@ -111,6 +111,9 @@ class FakeNode:
         self.settings.change(changes)
         self.applied_settings += changes
 
+    def rewrite_settings(self) -> None:
+        raise NotImplementedError
+
     def raft_view(self) -> Mapping[str, Any]:
         return self.raft
 

@@ -165,11 +165,11 @@ def test_output_limit() -> None:
     args = [b"CONFIG", b"SET", b"client-output-buffer-limit", b"normal 1mb 0 0"]
     assert session.ask(args) == b"+OK\r\n"
     assert session.node.settings.limits.client_output_buffer_limit == 1 << 20
-    pubsub = "pubsub 33554432 8388608 60"
+    pubsub = "slave 268435456 67108864 60 pubsub 33554432 8388608 60"
     assert get(session, "client-output-buffer-limit") == {
         "client-output-buffer-limit": f"normal 1048576 0 0 {pubsub}"
     }
-    args[3] = b"Pubsub 2mb 64k 7 normal 0 0 0"
+    args[3] = b"Pubsub 2mb 64k 7 normal 0 0 0 replica 1gb 512mb 30"
     assert session.ask(args) == b"+OK\r\n"
     limits = session.node.settings.limits
     found = limits.pubsub_output_hard, limits.pubsub_output_soft, limits.pubsub_output_soft_s
