@@ -57,6 +57,17 @@ class ScriptCalls:
                 raise CommandError(f"NOPERM ACL failure in script: {str(refusal[0]).partition(' ')[2]}")
         if self._read_only and ("write" in row.flags or row.name in _MAY_REPLICATE):
             raise CommandError("ERR Write commands are not allowed from read-only scripts.")
+        watcher = self.db.keyspace.watcher
+        if watcher is None:
+            return self._carry_out(row, args)
+        shown = list(args)
+        try:
+            return self._carry_out(row, args)
+        finally:
+            watcher(self.db.index, shown)
+
+    def _carry_out(self, row: Command, args: Args) -> tuple[Reply, int]:
+        """A call that is allowed."""
         if row.route is Route.LOCAL:
             answer = _OF_THE_CONNECTION.get(row.name)
             if answer is None:

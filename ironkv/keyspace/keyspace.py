@@ -318,6 +318,7 @@ class Keyspace:
         "swept_out",
         "thresholds",
         "users",
+        "watcher",
         "writing",
     )
 
@@ -352,6 +353,8 @@ class Keyspace:
         """Given (database, event, key) after a change."""
         self.messenger: Callable[[list[tuple[bool, bytes, bytes]]], None] | None = None
         """Given (whether to a shard channel, channel, message): what a script publishes, on every replica."""
+        self.watcher: Callable[[int, list[bytes]], None] | None = None
+        """Given (number of a database, command): what a script calls, while somebody looks on (MONITOR)."""
         self.on_users: Callable[[], None] | None = None
         """Called when users are others than before."""
         self.replacing: Callable[[Database, Database | None], None] | None = None

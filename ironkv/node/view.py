@@ -80,8 +80,7 @@ class View:
 
     def monitor(self, session: Session) -> None:
         dispatch = self._node.dispatch
-        dispatch.monitors.join(dispatch.connections[session.id])
-        dispatch.looking = True
+        dispatch.monitor(dispatch.connections[session.id])
 
     def monotonic(self) -> float:
         return time.monotonic()

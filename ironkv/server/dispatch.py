@@ -122,6 +122,18 @@ class Dispatch:
         self._last_id = 0
         self._term = 0
 
+    def monitor(self, connection: Connection) -> None:
+        """Show it all requests of clients of this node, from now on."""
+        self.monitors.join(connection)
+        self.looking = True
+        self.node.keyspace.watcher = self._called_by_script
+
+    def _called_by_script(self, database: int, args: Args) -> None:
+        """Every node runs the script, and shows that. Not again when the log is replayed."""
+        keyspace = self.node.keyspace
+        if keyspace.entry > self.server.replayed or not keyspace.writing:
+            self.monitors.tell_of_script(database, args)
+
     def _published_by_script(self, messages: list[Message]) -> None:
         """To the clients of this node: every node applies the script. Not again when the log is replayed."""
         if self.node.keyspace.entry > self.server.replayed:
@@ -212,6 +224,8 @@ class Dispatch:
         if self.monitors.clients:
             self.monitors.tell(connection, requests)
         self.looking = bool(self.monitors.clients)
+        if not self.looking:
+            self.node.keyspace.watcher = None
 
     def sample(self) -> None:
         """Look at the next chunk."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from ironkv.commands.slowlog import without_secrets
 from ironkv.commands.table import Args, find
 from ironkv.errors import CommandError
+from ironkv.keyspace.keyspace import DATABASES
 from ironkv.resp.parser import Request
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ _ESCAPES: Final = {
     ord("\\"): "\\\\", ord('"'): '\\"', 10: "\\n", 13: "\\r", 9: "\\t", 7: "\\a", 8: "\\b",
 }  # fmt: skip
 """As sdscatrepr writes them."""
+
+_OF_SCRIPTS: Final = frozenset({"EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"})
+"""Shown though their flags say no: before what they call, not after."""
 
 
 class Monitors:
@@ -39,25 +43,45 @@ class Monitors:
     def tell(self, sender: Connection, requests: list[Request]) -> None:
         """`sender` sent these requests."""
         now, database = time.time(), sender.db_index
-        lines = []
+        lines: list[str] = []
+        heard = None
+        """How many lines a listener is shown of what it sends itself: RESET ends that."""
         for args in requests:
+            name = args[0].upper()
+            if name == b"RESET" and heard is None:
+                heard = len(lines)
+            if name == b"SELECT" and len(args) == 2 and args[1].isdigit():  # shown with what it selects
+                database = int(args[1]) if int(args[1]) < DATABASES else database
             if _is_shown(args):
-                lines.append(f"+{now:.6f} [{database} {sender.address}] {_quoted(args)}\r\n")
-            if args[0].upper() == b"SELECT" and len(args) == 2 and args[1].isdigit():
-                database = int(args[1])
-        wire = "".join(lines).encode()
-        for listener in list(self.clients.values()) if wire else ():
-            listener.push(wire)
-            self._enforce(listener)
+                lines.append(_line(now, database, sender.address, args))
+        for listener in list(self.clients.values()):
+            self._show(listener, lines[:heard] if listener is sender else lines, its_own=listener is sender)
         self._wake()
+
+    def tell_of_script(self, database: int, args: Args) -> None:
+        """A script calls this. Its own EVAL was shown when it arrived, to who listens where it did."""
+        if _is_shown(args):
+            lines = [_line(time.time(), database, "lua", args)]
+            for listener in list(self.clients.values()):
+                self._show(listener, lines)
+
+    def _show(self, listener: Connection, lines: list[str], *, its_own: bool = False) -> None:
+        if lines:
+            listener.push("".join(lines).encode(), after_reply=its_own)
+            self._enforce(listener)
+
+
+def _line(now_s: float, database: int, address: str, args: Args) -> str:
+    return f"+{now_s:.6f} [{database} {address}] {_quoted(args)}\r\n"
 
 
 def _is_shown(args: Args) -> bool:
     """Unknown commands are not, nor those that administer the node."""
     try:
-        return not find(args).flags & {"admin", "skip_monitor"}
+        row = find(args)
     except CommandError:
         return False
+    return not row.flags & {"admin", "skip_monitor"} or row.name in _OF_SCRIPTS
 
 
 def _quoted(args: Args) -> str:
