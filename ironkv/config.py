@@ -118,6 +118,11 @@ class ClusterSection(Section):
     ] = ""
     secret_file: str = ""
     nodes: Annotated[list[Member], Allowed("one [[cluster.nodes]] table per node")] = []
+    join: Annotated[
+        str,
+        Field(pattern=r"^(.+:[0-9]{1,5})?$"),
+        Allowed("HOST:PORT, where clients find a node of the cluster"),
+    ] = ""
 
 
 class TlsSection(Section):
@@ -347,6 +352,7 @@ _FLAGS: Final = (
     ("--bind", "server.bind", "ADDRESS", "address of the client port and the cluster port (127.0.0.1)"),
     ("--port", "server.port", "PORT", "client port (6379)"),
     ("--cluster-port", "cluster.port", "PORT", "port for the other nodes (6380)"),
+    ("--join", "cluster.join", "HOST:PORT", "a node of a cluster that runs: have this one taken in"),
     ("--recover-snapshot", "snapshot.recover", "INDEX", "start from this older snapshot, not the newest"),
     ("--log-level", "log.level", "LEVEL", "debug, info, warning or error (info)"),
 )
@@ -380,9 +386,10 @@ def _parser() -> argparse.ArgumentParser:
 def _flags(arguments: argparse.Namespace) -> Layer:
     given = {key: getattr(arguments, key) for _, key, _, _ in _FLAGS if getattr(arguments, key) is not None}
     sources = {key: flag for flag, key, _, _ in _FLAGS}
-    if arguments.cluster:
+    if arguments.cluster or arguments.__dict__.get("cluster.join"):
         given["cluster.enabled"] = True
-    return Layer(_nest(given), {**sources, "cluster.enabled": "--cluster"})
+    enabling = "--cluster" if arguments.cluster else "--join"
+    return Layer(_nest(given), {**sources, "cluster.enabled": enabling})
 
 
 def _environment(environ: Mapping[str, str]) -> Layer:
@@ -473,6 +480,15 @@ def _complete_ports(tree: Tree, well_known: bool) -> None:
     node.setdefault("data_dir", f"data/{node_id}")
     if cluster.get("enabled") in (None, False) or _is_off(cluster["enabled"]):
         return
+    if cluster.get("join") and not cluster.get("nodes"):
+        cluster["nodes"] = [
+            {
+                "id": node_id,
+                "host": server.get("bind", ServerSection().bind),
+                "port": server.setdefault("port", ServerSection().port),
+                "cluster_port": cluster.setdefault("port", ClusterSection().port),
+            }
+        ]
     if well_known and not cluster.get("nodes"):
         cluster["nodes"] = well_known_nodes()
     nodes = cluster.get("nodes")

@@ -14,6 +14,7 @@ from ironkv.commands.write_handlers import WRITE_HANDLERS
 from ironkv.errors import CommandError, Fault
 from ironkv.keyspace import thresholds
 from ironkv.keyspace.keyspace import Keyspace
+from ironkv.raft.configuration import ALONE, Configuration
 from ironkv.raft.messages import Entry, EntryKind
 from ironkv.resp.replies import Reply
 
@@ -29,6 +30,9 @@ class Machine:
     def __init__(self) -> None:
         self.keyspace = Keyspace()
         self.applied = 0
+        self.membership = 0, ALONE
+        """The newest applied entry that says who belongs to the cluster, and what it says. At 0: what the
+        data directory began with."""
         self.failures = 0
         """Commands that were answered with an error."""
         self.handlers: Mapping[bytes, Handler] = WRITE_HANDLERS
@@ -40,6 +44,8 @@ class Machine:
             self.run(entry.index, stamp_ms, items, _no_rides)
         else:
             self.skip(entry.index)
+            if entry.kind is EntryKind.CONFIG:
+                self.membership = entry.index, Configuration.decode(entry.data)
 
     def skip(self, index: int) -> None:
         """An entry without commands."""

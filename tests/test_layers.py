@@ -31,16 +31,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "histogram": set(),
     "meter": {"histogram", "raft.messages"},
     "http": {"tls"},
-    "machine": {"errors", "batch", "commands", "keyspace", "raft.messages", "resp.replies"},
+    "machine": {
+        "errors", "batch", "commands", "keyspace", "raft.configuration", "raft.messages", "resp.replies"
+    },
     "images": {"errors", "keyspace"},
     "imaging": {"images", "keyspace"},
-    "storage": {"errors", "histogram", "images", "keyspace", "machine", "raft.messages"},
+    "storage": {
+        "errors", "histogram", "images", "keyspace", "machine", "raft.configuration", "raft.messages"
+    },
     "peers": {"errors", "clock", "raft.messages", "tls"},
     "server": {"errors", "commands", "keyspace", "resp", "tls"},
     # They meet a node through its socket, as any client does; or its directory, once it is stopped.
     "offline": {
-        "errors", "batch", "commands", "images", "imaging", "keyspace", "machine", "raft.messages", "rdb",
-        "resp", "storage", "tools.access", "tools.client",
+        "errors", "batch", "commands", "images", "imaging", "keyspace", "machine", "raft.configuration",
+        "raft.messages", "rdb", "resp", "storage", "tools.access", "tools.client",
     },
     "tools": {"errors", "keyspace", "machine", "offline", "rdb", "storage.room", "storage.stopped", "tls"},
 }  # fmt: skip

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-from ironkv.commands.connection import leads
+from ironkv.commands.arguments import integer
 from ironkv.commands.help_texts import help_of
 from ironkv.commands.session import Session
 from ironkv.commands.table import Args, Route, command
 from ironkv.errors import CommandError
-from ironkv.resp.replies import OK, Reply
+from ironkv.resp.replies import Reply
+
+NAME: Final = rb"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 HELP: Final = help_of(
     "RAFT",
     """
+ADD <id> <host> <port> <cluster-port>
+    Add a node to the cluster, or change the address of a member. It begins as a learner,
+    and gets its vote once it has caught up.
 MEMBERS
     Return the members of the cluster as this node sees them.
+PROMOTE <id>
+    Give a learner its vote now.
+REMOVE <id>
+    Take a node out of the cluster.
 SNAPSHOT
     Take a snapshot of this node's state; reply once it is on disk.
 STATUS
@@ -55,12 +65,14 @@ def raft_status(session: Session, args: Args) -> Reply:
     """RAFT STATUS: a map. `leader` is null while this node knows of none."""
     view = session.node.raft_view()
     names = ("role", "term", "leader", "commit", "applied", "last_index")
-    shown: dict[Reply, Reply] = {b"id": session.node.settings.node.id.encode()}
+    settings = session.node.settings
+    shown: dict[Reply, Reply] = {b"id": settings.node.id.encode(), b"cluster": settings.cluster.name.encode()}
     for name in names:
         value = view[name]
         shown[name.encode()] = value.encode() if isinstance(value, str) else value
     shown[b"fresh"] = int(view["fresh"])
     shown[b"transferring"] = int(session.node.transferring)
+    shown[b"member"] = int(view["member"])
     return shown
 
 
@@ -75,11 +87,12 @@ def raft_status(session: Session, args: Args) -> Reply:
     summary="Returns the members of the cluster.",
 )
 def raft_members(session: Session, args: Args) -> Reply:
-    """RAFT MEMBERS: a map each. `match` (index) and `lag_ms` are null where only the leader would know."""
+    """RAFT MEMBERS: a map each. `vote`: `voter`, `learner`, or `leaving` while a change of voters is under
+    way; `match` (index) and `lag_ms` are null where only the leader would know."""
     members: list[Reply] = []
     for member in session.node.raft_view()["nodes"]:
         shown: dict[Reply, Reply] = {}
-        for name in ("id", "host", "port", "role", "match", "lag_ms"):
+        for name in ("id", "host", "port", "cluster_port", "vote", "role", "match", "lag_ms"):
             value = member[name]
             shown[name.encode()] = value.encode() if isinstance(value, str) else value
         shown[b"online"] = int(member["online"])
@@ -99,16 +112,70 @@ def raft_members(session: Session, args: Args) -> Reply:
 )
 def raft_transfer(session: Session, args: Args) -> Reply:
     """RAFT TRANSFER [id]: OK once it is being handed over; it is given up after an election timeout."""
-    node = session.node
     if len(args) > 3:
         raise CommandError("ERR wrong number of arguments for 'raft|transfer' command")
+    return _ordered(session, args)
+
+
+@command(
+    "RAFT|ADD",
+    6,
+    Route.LOCAL,
+    "admin noscript no_multi stale",
+    group="server",
+    since="0.1.0",
+    complexity="O(1); the new node then fetches the whole state",
+    summary="Adds a node to the cluster, or changes the address of one.",
+)
+def raft_add(session: Session, args: Args) -> Reply:
+    """RAFT ADD id host port cluster_port: OK once it is a learner, or is known by that address."""
+    if not re.fullmatch(NAME, args[2]):
+        raise CommandError(
+            "ERR a node's id has 1 to 64 letters, digits, '.', '_' or '-', none of these first"
+        )
+    if not args[3]:
+        raise CommandError("ERR a host is wanted")
+    for port in args[4:6]:
+        if not 1 <= integer(port) <= 65535:
+            raise CommandError("ERR Invalid port")
+    return _ordered(session, args)
+
+
+@command(
+    "RAFT|PROMOTE",
+    3,
+    Route.LOCAL,
+    "admin noscript no_multi stale",
+    group="server",
+    since="0.1.0",
+    complexity="O(1)",
+    summary="Gives a learner its vote.",
+)
+def raft_promote(session: Session, args: Args) -> Reply:
+    """RAFT PROMOTE id: OK once it votes. Learners that have caught up are promoted by themselves."""
+    return _ordered(session, args)
+
+
+@command(
+    "RAFT|REMOVE",
+    3,
+    Route.LOCAL,
+    "admin noscript no_multi stale",
+    group="server",
+    since="0.1.0",
+    complexity="O(1)",
+    summary="Takes a node out of the cluster.",
+)
+def raft_remove(session: Session, args: Args) -> Reply:
+    """RAFT REMOVE id: OK once it is no member any more."""
+    return _ordered(session, args)
+
+
+def _ordered(session: Session, args: Args) -> Reply:
+    node = session.node
     if not node.settings.cluster.enabled:
-        raise CommandError("ERR leadership cannot be handed over: this node stands alone")
-    if not leads(node):
-        leader = node.raft_view()["leader"]
-        raise CommandError(f"NOTLEADER {f'the leader is {leader}' if leader else 'no leader is known'}")
-    node.transfer(args[2].decode("utf-8", "surrogateescape") if len(args) == 3 else None)
-    return OK
+        raise CommandError("ERR this node stands alone, it is in no cluster")
+    return node.order_members([args[1].upper(), *args[2:]])
 
 
 @command(

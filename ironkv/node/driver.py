@@ -17,6 +17,7 @@ from ironkv.errors import NotAvailable
 from ironkv.machine import Machine
 from ironkv.node.proposals import Proposals
 from ironkv.node.reads import ReadGate
+from ironkv.raft.configuration import Configuration
 from ironkv.raft.core import RaftCore
 from ironkv.raft.messages import Entry, Mark, Message, Persist, Role
 
@@ -45,6 +46,9 @@ class World(Protocol):
 
     def role_changed(self) -> None:
         """Role, term or leader changed."""
+
+    def members_changed(self) -> None:
+        """Another configuration rules (`RaftCore.configuration`), or was committed and applied."""
 
     def applied(self, index: int, size: int) -> None:
         """Entries up to `index` are applied; the new ones had `size` bytes."""
@@ -81,6 +85,7 @@ class Driver:
         self._unknown_after_ms = unknown_after_ms
         self._writing = False
         self._seen: tuple[Role, int, str | None] = (Role.FOLLOWER, 0, None)
+        self._members_seen = (core.configuration, machine.membership)
         self._tick_at = 0.0
         self._handing_to: str | None = None
         self.expires_actively = True
@@ -135,16 +140,24 @@ class Driver:
         """The leader's loop is busy, but it is there."""
         self.core.pulse(peer, term, self._world.steady_ms())
 
-    def install(self, index: int, term: int, adopt: Callable[[], None]) -> bool:
+    def install(
+        self, index: int, term: int, configuration: Configuration | None, adopt: Callable[[], None]
+    ) -> bool:
         """A snapshot at entry `index` is on disk and loaded: go on from there. `adopt` makes it the state.
         False: the log has caught up meanwhile, and nothing was done."""
         now = self._world.steady_ms()
-        if not self.core.install(index, term, now):
+        if not self.core.install(index, term, now, configuration):
             return False
         adopt()
         self.applied_term = term
         self._work(now)
         return True
+
+    def change(self, wanted: Callable[[Configuration], Configuration]) -> None:
+        """Begin to make what `wanted` makes of the present configuration what rules. Raises NotAvailable."""
+        now = self._world.steady_ms()
+        self.core.change(wanted(self.core.configuration), now)
+        self._work(now)
 
     def transfer(self, target: str | None = None) -> None:
         """Hand leadership over, to the best follower if none is named. Raises NotAvailable when there is
@@ -216,6 +229,10 @@ class Driver:
                     break
         if (core.role, core.term, core.leader) != self._seen:
             self._role_changed(now)
+        members = (core.configuration, self.machine.membership)
+        if members[0] is not self._members_seen[0] or members[1] is not self._members_seen[1]:
+            self._members_seen = members
+            world.members_changed()
         self.readable_until = core.lease_until() if self.machine.applied == core.commit else -inf
         self.reads.release(self.machine.applied)
         world.flush()

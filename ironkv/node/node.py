@@ -13,7 +13,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ironkv import clock
@@ -24,8 +24,11 @@ from ironkv.machine import Machine
 from ironkv.node import live_settings
 from ironkv.node.driver import Driver
 from ironkv.node.http_port import open_http
+from ironkv.node.joining import first_configuration
+from ironkv.node.membership import Membership
 from ironkv.node.proposals import Proposals
 from ironkv.node.reads import ReadGate
+from ironkv.node.roster import Roster
 from ironkv.node.security import Security, cluster_secret
 from ironkv.node.storage import Storage
 from ironkv.node.supervision import notify
@@ -36,6 +39,7 @@ from ironkv.peers import wire
 from ironkv.peers.links import Links
 from ironkv.peers.pulse import Pulse
 from ironkv.raft.config import HardState, NoSuccessor, RaftConfig
+from ironkv.raft.configuration import Address
 from ironkv.raft.core import RaftCore
 from ironkv.raft.messages import Message, Persist, Role
 from ironkv.server.connection import Connection
@@ -89,13 +93,12 @@ class Node:
     def _build(self) -> None:
         settings = self.settings
         me = settings.node.id
-        nodes = settings.cluster.nodes if settings.cluster.enabled else []
-        self.addresses = {node.id: (node.host, node.port) for node in nodes}
-        self.addresses.setdefault(me, (settings.server.bind, settings.server.port))
+        self.roster = Roster(settings)
+        self.addresses = self.roster.clients
         self.machine = Machine()
         self.keyspace = self.machine.keyspace
         self.view = View(self)
-        self.storage = Storage(settings, self.machine, self)
+        self.storage = Storage(settings, self.machine, self, first_configuration(settings))
         self.journal = self.storage.journal
         self.time = ClusterClock(clock.boot_ms(), clock.wall_ms())
         self._reads = ReadGate()
@@ -122,7 +125,7 @@ class Node:
         self.links = Links(
             settings.cluster.name,
             me,
-            {node.id: (node.host, node.cluster_port) for node in nodes if node.id != me},
+            self.roster.peers,
             FRAME_MAX,
             on_mail=self._on_mail,
             on_up=lambda peer: self._on_peer(peer, True),
@@ -131,13 +134,15 @@ class Node:
             on_parcel=self._on_parcel,
             on_published=lambda messages: self.dispatch.pubsub.arrived(messages),
             on_reborn=self._on_reborn,
+            on_order=lambda peer, order: self._guarded(lambda: self._on_order(peer, order)),
+            on_answer=lambda peer, answer: self._guarded(lambda: self.membership.answered(peer, answer)),
             birth=self.storage.directory.birth,
             secret=cluster_secret(settings.cluster),
         )
         self._http: HttpServer | None = None
         self._pulse = Pulse(
             self.links.introduce,
-            self.links.peers,
+            lambda: self.links.peers,
             self._watch,
             after_s=2 * settings.raft.heartbeat_ms / 1000,
             limit_s=PULSE_LIMIT_S,
@@ -154,10 +159,12 @@ class Node:
     def _build_driver(self) -> None:
         """The core starts from the recovered state."""
         settings, journal = self.settings, self.journal
+        clustered = settings.cluster.enabled
+        self.roster.learn(self.storage.directory.first)
         core = RaftCore(
             RaftConfig(
                 settings.node.id,
-                frozenset(self.addresses),
+                frozenset({settings.node.id}),
                 heartbeat_ms=settings.raft.heartbeat_ms,
                 election_timeout_ms=settings.raft.election_timeout_ms,
                 lease_reads=settings.raft.reads != "quorum",
@@ -169,6 +176,7 @@ class Node:
             random.Random(),
             clock.boot_ms(),
             self.machine.applied,
+            self.storage.members if clustered else (),
         )
         self.driver = Driver(
             self,
@@ -181,6 +189,9 @@ class Node:
             UNKNOWN_AFTER_TIMEOUTS * settings.raft.election_timeout_ms,
             journal.term(self.machine.applied),
         )
+        self.membership = Membership(self, self.driver)
+        if clustered:
+            self.members_changed()
 
     # -- running
 
@@ -329,6 +340,12 @@ class Node:
     def _on_peer(self, peer: str, up: bool) -> None:
         if not self.loading:
             self._guarded(lambda: self.driver.peer(peer, up))
+            if not up:
+                self.membership.lost(peer)
+
+    def _on_order(self, peer: str, order: wire.Order) -> None:
+        if not self.loading:
+            self.membership.ordered(peer, order)
 
     def _on_reborn(self, peer: str) -> None:
         if not self.loading:
@@ -360,6 +377,7 @@ class Node:
         def work() -> None:
             nonlocal wait
             wait = self.driver.timer()
+            self.membership.look()
 
         self.view.now_s = time.monotonic()
         if self._http is not None:
@@ -459,6 +477,14 @@ class Node:
             f" of {core.leader}" if core.leader and core.role is Role.FOLLOWER else "",
         )
 
+    def members_changed(self) -> None:
+        was_outside = self.roster.outside
+        self.roster.follow(self.driver.core.configuration, self.machine.membership[1])
+        self.membership.look()
+        self.links.follow(self.roster.peers)
+        if self.roster.outside and not was_outside:
+            log.warning("%s is no member of the cluster: it serves nothing", self.settings.node.id)
+
     def flush(self) -> None:
         self.dispatch.flush()
         self._worked.set()
@@ -481,9 +507,6 @@ class Node:
     def applied_term(self) -> int:
         return self.driver.applied_term
 
-    def members(self) -> tuple[str, ...]:
-        return tuple(self.addresses)
-
     def stranded(self) -> tuple[str, ...]:
         return self.driver.core.stranded()
 
@@ -497,8 +520,19 @@ class Node:
         def adopt() -> None:
             self.keyspace.adopt(keyspace)
             self.machine.applied = manifest.index
+            if manifest.membership[0]:
+                self.machine.membership = manifest.membership
 
-        return self.driver.install(manifest.index, manifest.term, adopt)
+        index, configuration = manifest.membership
+        return self.driver.install(manifest.index, manifest.term, configuration if index else None, adopt)
+
+    # -- node.membership.World
+
+    def member_addresses(self) -> Mapping[str, Address]:
+        return self.roster.addresses
+
+    def tell(self, peer: str, frame: bytes) -> bool:
+        return self.links.tell(peer, frame)
 
     # -- server.host.Server
 
@@ -507,7 +541,7 @@ class Node:
         if now < self.driver.readable_until:
             self._set_read_time(now)
             return True
-        if connection.readonly or self._reading == "local":
+        if (connection.readonly or self._reading == "local") and not self.roster.outside:
             self.keyspace.now_ms = self.keyspace.stamp_ms
             return True
         return False
@@ -529,12 +563,15 @@ class Node:
 
     def not_leader(self) -> NotAvailable:
         leader = self.driver.core.leader
-        if leader is None or leader == self.settings.node.id:
+        # One that is not among the members leads until its own removal is committed.
+        if leader is None or leader == self.settings.node.id or leader not in self.addresses:
             return self.no_quorum()
         host, port = self.addresses[leader]
         return NotAvailable(f"NOTLEADER not leader: the leader is {leader} at {host}:{port}")
 
     def no_quorum(self) -> NotAvailable:
+        if self.roster.outside:
+            return NotAvailable("CLUSTERDOWN this node is no member of the cluster")
         return NotAvailable(
             "CLUSTERDOWN no leader is known: an election is under way or too few nodes are up"
         )

@@ -47,16 +47,14 @@ class World(Protocol):
     def durable_index(self) -> int:
         """How far the journal is on disk."""
 
-    def members(self) -> tuple[str, ...]:
-        """The cluster's nodes."""
-
 
 class _Job:
     """One snapshot under way."""
 
-    def __init__(self, imaging: Imaging, index: int, term: int, started: float) -> None:
+    def __init__(self, imaging: Imaging, machine: Machine, term: int, started: float) -> None:
         self.imaging = imaging
-        self.index, self.term, self.started = index, term, started
+        self.index, self.membership = machine.applied, machine.membership
+        self.term, self.started = term, started
         self.walk: Iterator[tuple[Group, list[Any] | None]] | None = imaging.walk()
         self.cutter = Cutter()
         self.chunks: list[Chunk] = []
@@ -109,7 +107,7 @@ class Snapshotting:
         if self._job is not None or self._machine.applied <= (newest.index if newest is not None else 0):
             return False
         now = self._world.steady_ms()
-        job = self._job = _Job(Imaging(self._machine.keyspace), self._machine.applied, term, now)
+        job = self._job = _Job(Imaging(self._machine.keyspace), self._machine, term, now)
         job.orders += 1
         self._world.in_thread(self._snapshots.clear_leftovers, lambda error: self._written(job, 0, error))
         return True
@@ -180,7 +178,7 @@ class Snapshotting:
             base=newest.base if newest is not None else job.index,
             stamp_ms=job.imaging.stamp_ms,
             digest=b"",
-            members=self._world.members(),
+            membership=job.membership,
             taken_ms=int(self._world.wall_ms()),
             took_ms=int(self._world.steady_ms() - job.started),
             keys=job.imaging.keys,

@@ -26,6 +26,8 @@ from ironkv.node import transfer
 from ironkv.node.compaction import Compaction
 from ironkv.node.snapshotting import Snapshotting
 from ironkv.node.transfer import Receiving, Sending
+from ironkv.raft.configuration import Configuration
+from ironkv.raft.messages import EntryKind
 from ironkv.resp.replies import OK, Reply
 from ironkv.storage.directory import DataDirectory
 from ironkv.storage.journal import Journal, JournalWriter
@@ -72,9 +74,6 @@ class Host(Protocol):
     def applied_term(self) -> int:
         """The term of the last applied entry."""
 
-    def members(self) -> tuple[str, ...]:
-        """The cluster's nodes."""
-
     def stranded(self) -> tuple[str, ...]:
         """The followers that lack entries which the journal has not any more."""
 
@@ -91,14 +90,17 @@ class Host(Protocol):
 class Storage:
     """Implements `snapshotting.World`. Raises Fault when the directory cannot be used."""
 
-    def __init__(self, settings: Settings, machine: Machine, host: Host) -> None:
+    def __init__(self, settings: Settings, machine: Machine, host: Host, first: Configuration) -> None:
+        """`first`: who belongs to the cluster if this directory is new, and its log says nothing yet."""
         self._settings = settings
         self._machine = machine
         self._host = host
         cluster = settings.cluster
         path = Path(settings.node.data_dir)
-        members = [node.id for node in cluster.nodes] if cluster.enabled else []
-        self.directory = DataDirectory(path, settings.node.id, cluster.name, members)
+        self.directory = DataDirectory(path, settings.node.id, cluster.name, first)
+        self._first = first
+        self.members: list[tuple[int, Configuration]] = []
+        """After `recover`: what the snapshot and the log behind it say of who belongs to the cluster."""
         try:
             self.journal = Journal(path / "journal", settings.journal.map_size)
             self.snapshots = Snapshots(path / "snapshots")
@@ -130,19 +132,38 @@ class Storage:
     def recover(self) -> Iterator[tuple[str, float]]:
         """Load what is on disk into the machine; yields (what is being done, how much of it, 0 to 1) often,
         so that the caller may pause. Raises Fault."""
+        journal, machine = self.journal, self._machine
+        machine.membership = 0, self.directory.first
         newest = self._chosen()
         if newest is not None:
             yield from self._load(newest)
         self._reconcile(newest)
-        journal, machine = self.journal, self._machine
+        self.members = [machine.membership]
         known = min(max(journal.commit, machine.applied), journal.last_index)
         first = machine.applied + 1
         for entry in journal.replay(first):
             if entry.index <= known:
                 machine.apply(entry)
                 self.compaction.advanced(entry.index, len(entry.data))
+            if entry.kind is EntryKind.CONFIG:  # it rules, committed or not
+                self.members.append((entry.index, Configuration.decode(entry.data)))
             # What lies behind is read all the same: a damaged entry must show before it is sent on.
             yield "replaying the journal", (min(entry.index, known) + 1 - first) / max(known + 1 - first, 1)
+        self._check_members()
+
+    def _check_members(self) -> None:
+        """A log that one set of voters wrote means nothing to another: a node that ran alone and then joined
+        would bring entries that no majority ever saw. Members change by the log alone (RAFT ADD)."""
+        ruling, rules = self.members[-1]
+        if self._first.voters == rules.voters or (ruling and self._first.voters):
+            return
+        if self.directory.first.addresses and self._first.voters:
+            return  # it joined a cluster that ran: its settings need not know the others
+        held, given = (sorted(each.everybody) for each in (rules, self._first))
+        raise Fault(
+            f"data directory {self.directory.path} belongs to members {held}, this is members {given}; they "
+            "change only while the cluster runs (RAFT ADD, RAFT REMOVE)"
+        )
 
     def _chosen(self) -> Manifest | None:
         """The newest snapshot, or the one the operator chose; later ones are then forgotten."""
@@ -168,6 +189,8 @@ class Storage:
         except Damaged as damage:
             raise Fault(f"{damage}. {self._way_out(manifest)}") from damage
         self._machine.applied = manifest.index
+        if manifest.membership[0]:
+            self._machine.membership = manifest.membership
         self.compaction.recovered(manifest.index, self.snapshots.view()["bytes_used"])
         self._saved_ms = manifest.taken_ms
         self._saved_changes = self._machine.keyspace.changes
@@ -200,7 +223,9 @@ class Storage:
     def fresh(self) -> bool:
         """Whether this node never promised anything, or has not caught up since (`raft.membership`)."""
         hard = self.journal.hard
-        return hard.fresh if hard is not None else len(self._host.members()) > 1
+        return (
+            hard.fresh if hard is not None else bool(self.directory.first.voters - {self._settings.node.id})
+        )
 
     # -- running
 
@@ -410,9 +435,6 @@ class Storage:
 
     def durable_index(self) -> int:
         return self._host.durable_index()
-
-    def members(self) -> tuple[str, ...]:
-        return self._host.members()
 
     # -- looking
 

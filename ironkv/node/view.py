@@ -170,6 +170,11 @@ class View:
     def transfer(self, member: str | None) -> None:
         self._node.driver.transfer(member)
 
+    def order_members(self, arguments: list[bytes]) -> Later:
+        if self.loading:
+            raise self._node.no_quorum()
+        return self._node.membership.order(arguments)
+
     def stop(self) -> None:
         self._node.stop()
 
@@ -190,7 +195,7 @@ class View:
             return {
                 "role": "follower", "fresh": False, "term": journal.term_now, "leader": None,
                 "leader_address": None, "commit": journal.commit, "applied": applied,
-                "last_index": journal.last_index, "nodes": [],
+                "last_index": journal.last_index, "nodes": [], "member": True,
             }  # fmt: skip
         core = node.driver.core
         return {
@@ -203,6 +208,7 @@ class View:
             "applied": applied,
             "last_index": core.last_index,
             "nodes": [self._member(name) for name in addresses],
+            "member": not node.roster.outside,
         }
 
     def _member(self, name: str) -> Mapping[str, Any]:
@@ -212,10 +218,13 @@ class View:
         me = name == self.settings.node.id
         follower = core.followers.get(name)
         host, port = node.addresses[name]
+        rules = core.configuration
         return {
             "id": name,
             "host": host,
             "port": port,
+            "cluster_port": node.roster.cluster_port(name),
+            "vote": "learner" if name in rules.learners else "voter" if name in rules.voters else "leaving",
             "role": core.role.name.lower() if me else "leader" if name == core.leader else "follower",
             "match": core.last_index if me else follower.match if follower else None,
             "lag_ms": int(clock.boot_ms() - follower.heard) if follower else None,

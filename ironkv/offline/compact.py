@@ -105,7 +105,7 @@ def _compacted(node: StoppedNode, aside: Path, tell: Progress, step: Callable[[s
     machine = node.state(progress=tell)
     digest = images.digest_of_keyspace(machine.keyspace)
     step("snapshots")
-    write_snapshot(aside / "snapshots", machine, _term(node, machine.applied), _members(node), tell)
+    write_snapshot(aside / "snapshots", machine, _term(node, machine.applied), tell)
     step("journal")
     _write_journal(aside / "journal", node, machine.applied)
     step("verify")
@@ -121,10 +121,6 @@ def _compacted(node: StoppedNode, aside: Path, tell: Progress, step: Callable[[s
     return digest.hex()
 
 
-def _members(node: StoppedNode) -> tuple[str, ...]:
-    return tuple(node.identity.get("members", ()))
-
-
 def _term(node: StoppedNode, index: int) -> int:
     for manifest in node.manifests:
         if manifest.index == index:
@@ -132,9 +128,7 @@ def _term(node: StoppedNode, index: int) -> int:
     return node.journal.term(index) if index else 0
 
 
-def write_snapshot(
-    path: Path, machine: Machine, term: int, members: tuple[str, ...], tell: Progress, taken_ms: int = 0
-) -> Manifest:
+def write_snapshot(path: Path, machine: Machine, term: int, tell: Progress, taken_ms: int = 0) -> Manifest:
     """An environment that holds the machine's whole state as its one snapshot."""
     path.mkdir(parents=True)
     snapshots = Snapshots(path)
@@ -160,8 +154,8 @@ def write_snapshot(
         held = {group: digest for group, digest in digests.by_group.items() if digest}
         digest = images.digest_of_state(held, imaging.extras, stamp_ms)
         manifest = Manifest(
-            machine.applied, term, machine.applied, stamp_ms, digest, members, taken_ms or stamp_ms,
-            keys=imaging.keys, bytes_written=written,
+            machine.applied, term, machine.applied, stamp_ms, digest, machine.membership,
+            taken_ms or stamp_ms, keys=imaging.keys, bytes_written=written,
         )  # fmt: skip
         snapshots.finish(manifest)
         return manifest

@@ -18,6 +18,7 @@ from ironkv.machine import Machine
 from ironkv.offline import console, contents
 from ironkv.offline.console import as_json, out, quoted, shown, table
 from ironkv.offline.contents import Key
+from ironkv.raft.configuration import Configuration
 from ironkv.raft.messages import Entry, EntryKind
 from ironkv.storage.stopped import StoppedNode
 from ironkv.tools.client import encode
@@ -273,6 +274,13 @@ def _overview(node: StoppedNode, machine: Machine, options: argparse.Namespace) 
     out.print(rows)
 
 
+def _members(configuration: Configuration) -> str:
+    """As of the shown entry."""
+    leaving = configuration.outgoing - configuration.voters
+    shown = [*sorted(configuration.voters), *(f"{each} (learner)" for each in sorted(configuration.learners))]
+    return ", ".join([*shown, *(f"{each} (leaving)" for each in sorted(leaving))]) or "alone"
+
+
 def overview(node: StoppedNode, machine: Machine) -> dict[str, Any]:
     """All there is to say, for JSON."""
     journal = node.journal
@@ -282,7 +290,7 @@ def overview(node: StoppedNode, machine: Machine) -> dict[str, Any]:
         "node": {
             "node": node.identity.get("node"),
             "cluster": node.identity.get("cluster"),
-            "members": ", ".join(node.identity.get("members", [])) or "alone",
+            "members": _members(machine.membership[1]),
             "term": journal.term_now,
             "voted for": journal.voted_for or "nobody",
             "fresh": "yes: it does not vote yet" if hard is not None and hard.fresh else "no",

@@ -18,6 +18,7 @@ from ironkv.offline import console
 from ironkv.offline.backup_file import Reader
 from ironkv.offline.compact import write_snapshot
 from ironkv.offline.console import as_json, out
+from ironkv.raft.configuration import ALONE, Configuration
 from ironkv.raft.messages import Entry, EntryKind
 from ironkv.storage.directory import DataDirectory
 from ironkv.storage.journal import Journal
@@ -77,7 +78,7 @@ def build(machine: Machine, term: int, nodes: dict[str, Path], cluster: str, tel
     _must_be_empty(nodes)
     with TemporaryDirectory(prefix="ironkv-", dir=_parent(nodes)) as scratch:
         source = Path(scratch) / "snapshots"
-        manifest = write_snapshot(source, machine, term, (), tell)
+        manifest = write_snapshot(source, machine, term, tell)
         for name, path in nodes.items():
             _build(path, name, cluster, _members(nodes), source, manifest)
     return manifest
@@ -89,8 +90,8 @@ def _must_be_empty(nodes: dict[str, Path]) -> None:
             raise FileExistsError(f"{path} is not empty")
 
 
-def _members(nodes: dict[str, Path]) -> tuple[str, ...]:
-    return tuple(sorted(nodes)) if len(nodes) > 1 else ()
+def _members(nodes: dict[str, Path]) -> Configuration:
+    return Configuration(frozenset(nodes)) if len(nodes) > 1 else ALONE
 
 
 def _restore(options: argparse.Namespace, nodes: dict[str, Path]) -> int:
@@ -200,7 +201,7 @@ def _wind_on(
             machine.apply(entry)
             term = entry.term
     path = scratch / "later"
-    return write_snapshot(path, machine, term, manifest.members, tell), path
+    return write_snapshot(path, machine, term, tell), path
 
 
 def _stamp(entry: Entry) -> int:
@@ -221,7 +222,7 @@ def _limit(at: str | None) -> tuple[int, int]:
 
 
 def _build(
-    path: Path, name: str, cluster: str, members: tuple[str, ...], source: Path, manifest: Manifest
+    path: Path, name: str, cluster: str, members: Configuration, source: Path, manifest: Manifest
 ) -> None:
     """One node's directory: identity, the snapshot, and a journal that goes on behind it."""
     directory = DataDirectory(path, name, cluster, members)
@@ -231,7 +232,7 @@ def _build(
         try:
             for group, index in old.plan(manifest):
                 new.put_records(old.records(group, index))
-            new.finish(replace(manifest, members=members))
+            new.finish(replace(manifest, membership=(0, members)))
         finally:
             old.close()
             new.close()

@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 HELLO_S: Final = 5.0
 STRANGERS_MAX: Final = 128
 """Connections that have not said who they are: beyond, the oldest goes."""
+GUESTS_MAX: Final = 16
+NAMES_MAX: Final = 1_000
+"""Nodes that may ever have called."""
 SILENT_S: Final = 5
 """How long sent bytes may go unacknowledged by the other machine."""
 RETRY_FIRST_S: Final = 0.05
@@ -57,7 +60,8 @@ class Links:
     when a connection with it broke, `on_pulse(peer, term)` (see `peers.pulse`), `on_reborn(peer)` when it
     is known by another birth than before: no mail of its older life follows, nor any of the newer precedes;
     `on_parcel(peer, content)` for parts of a snapshot; `on_published(messages)` for what a peer's clients
-    have published, in the order in which the peer sent it, and nothing twice.
+    have published, in the order in which the peer sent it, and nothing twice; `on_order`, `on_answer` for
+    what an operator asked of another node (`node.membership`).
     """
 
     def __init__(
@@ -74,24 +78,32 @@ class Links:
         on_reborn: OnPeer = lambda peer: None,
         on_parcel: Callable[[str, list[Any]], None] = lambda peer, content: None,
         on_published: Callable[[list[tuple[bool, bytes, bytes]]], None] = lambda messages: None,
+        on_order: Callable[[str, wire.Order], None] = lambda peer, order: None,
+        on_answer: Callable[[str, wire.Answer], None] = lambda peer, answer: None,
         birth: int = 0,
         secret: bytes = b"",
     ) -> None:
         self.cluster = cluster
         self.node_id = node_id
         self.peers = dict(peers)
+        """Whom to dial, and where. Replaced, never changed: the pulse's thread reads it."""
         self.frame_max = frame_max
         self.birth, self.secret = birth, secret
         self.dialling_tls: ssl.SSLContext | None = None
         """For connections to be dialled; those to be accepted have that of the port."""
         self.on_reborn, self.on_parcel, self.on_published = on_reborn, on_parcel, on_published
+        self.on_order, self.on_answer = on_order, on_answer
         self.on_mail, self.on_pulse, self.on_up, self.on_down = on_mail, on_pulse, on_up, on_down
         self._port = Port(lambda: _Accepted(self))
         self._dialled: dict[str, _Dialled] = {}
+        self._guests: dict[str, _Accepted] = {}
+        """Nodes that are not dialled, but have called and proven that they belong here: members of which
+        this node's log does not know yet, or such as do not know that they were removed (Raft §6)."""
         self._accepted: set[_Accepted] = set()
         self._strangers: dict[_Link, None] = {}
         """Accepted, and not known yet, the oldest first."""
-        self._dialers: list[asyncio.Task[None]] = []
+        self._dialers: dict[str, asyncio.Task[None]] = {}
+        self._dialling = False
         self._told: set[str] = set()
         self._births: dict[str, int] = {}
         self._buried: dict[tuple[str, int], float] = {}
@@ -130,11 +142,20 @@ class Links:
 
     def dial(self) -> None:
         """Start to connect to every peer, for as long as this node runs."""
-        self._dialers = [asyncio.create_task(self._keep_dialled(peer)) for peer in self.peers]
+        self._dialling = True
+        self.follow(self.peers)
 
-    async def _keep_dialled(self, peer: str) -> None:
+    def follow(self, peers: Mapping[str, Address]) -> None:
+        """Dial these from now on, and nobody else."""
+        before, self.peers = self.peers, dict(peers)
+        for peer in [peer for peer in self._dialers if peers.get(peer) != before.get(peer)]:
+            self._dialers.pop(peer).cancel()
+        if self._dialling:
+            for peer in peers.keys() - self._dialers.keys():
+                self._dialers[peer] = asyncio.create_task(self._keep_dialled(peer, *peers[peer]))
+
+    async def _keep_dialled(self, peer: str, host: str, port: int) -> None:
         loop = asyncio.get_running_loop()
-        host, port = self.peers[peer]
         wait = RETRY_FIRST_S
         while True:
             try:
@@ -159,15 +180,21 @@ class Links:
         for message in messages:
             by_peer.setdefault(message.to, []).append(message)
         for peer, mail in by_peer.items():
-            link = self._dialled.get(peer)
+            link = self._dialled.get(peer) or self._guests.get(peer)
             if link is not None and link.room():
                 link.transport.write(wire.mail(mail, clock.wall_ms(), cluster_ms))
 
     def send_parcel(self, peer: str, content: list[Any]) -> None:
         """Send part of a snapshot; dropped when the peer is unreachable or does not read."""
-        link = self._dialled.get(peer)
-        if link is not None and link.room():
-            link.transport.write(wire.parcel(content))
+        self.tell(peer, wire.parcel(content))
+
+    def tell(self, peer: str, frame: bytes) -> bool:
+        """Send a frame; False when the peer is unreachable or does not read."""
+        link = self._dialled.get(peer) or self._guests.get(peer)
+        if link is None or not link.room():
+            return False
+        link.transport.write(frame)
+        return True
 
     def publish(self, messages: Iterable[tuple[bool, bytes, bytes]]) -> None:
         """Send to every peer what clients have published, in order. One that cannot be reached, or does not
@@ -193,7 +220,7 @@ class Links:
 
     def online(self, peer: str) -> bool:
         """Whether the peer can be spoken to."""
-        return peer in self._dialled
+        return peer in self._dialled or peer in self._guests
 
     def refuse(self, who: str, why: str) -> None:
         """Log a rejected peer, once per reason: a misconfigured one calls twice a second."""
@@ -232,6 +259,11 @@ class Links:
             log.info("connection to %s lost", peer)
             self.on_down(peer)
 
+    @property
+    def full(self) -> bool:
+        """No more guests are taken."""
+        return len(self._guests) >= GUESTS_MAX or len(self._births) >= NAMES_MAX
+
     def joined(self, link: _Accepted) -> None:
         self._accepted.add(link)
         self._strangers[link] = None
@@ -241,6 +273,14 @@ class Links:
     def known(self, link: _Link) -> None:
         """It is a stranger no more."""
         self._strangers.pop(link, None)
+
+    def visited(self, link: _Accepted) -> None:
+        """A node has called. If it is not dialled it is answered where it called."""
+        if link.peer not in self.peers:
+            if link.peer not in self._guests:
+                log.info("%s calls, which is no member as far as this node knows", link.peer)
+            self._guests[link.peer] = link
+            self.on_up(link.peer)
 
     def number(self) -> int:
         """A new connection's: later ones have higher numbers."""
@@ -257,14 +297,17 @@ class Links:
     def left(self, link: _Accepted) -> None:
         self._accepted.discard(link)
         self._strangers.pop(link, None)
+        if self._guests.get(link.peer) is link:
+            del self._guests[link.peer]
         if link.mailed:
             self.on_down(link.peer)
 
     async def close(self) -> None:
         """End every connection."""
-        for task in self._dialers:
+        dialers = [*self._dialers.values()]
+        for task in dialers:
             task.cancel()
-        await asyncio.gather(*self._dialers, return_exceptions=True)
+        await asyncio.gather(*dialers, return_exceptions=True)
         self._port.close()
         for dialled in [*self._dialled.values()]:
             dialled.transport.close()
@@ -324,6 +367,9 @@ class _Link(asyncio.Protocol):
         _notice_silence(sock)
         self._hello_timer = asyncio.get_running_loop().call_later(HELLO_S, self.transport.abort)
 
+    def room(self) -> bool:
+        return self.transport.get_write_buffer_size() < QUEUED_MAX
+
     def hang_up(self) -> None:
         """Take nothing more; and that it ends means nothing."""
         self._over, self.mailed = True, False
@@ -347,8 +393,14 @@ class _Link(asyncio.Protocol):
                     self.links.on_parcel(self.peer, frame.content)
                 elif isinstance(frame, wire.Published):
                     self.links.heard_published(self, frame.messages)
+                elif isinstance(frame, wire.Order):
+                    self.links.on_order(self.peer, frame)
+                elif isinstance(frame, wire.Answer):
+                    self.links.on_answer(self.peer, frame)
                 else:
-                    self.mailed = True
+                    if not self.mailed:
+                        self.mailed = True
+                        self._spoke()
                     self.links.on_mail(self.peer, frame)
         except wire.WireError as error:
             host = self.transport.get_extra_info("peername") or ("?",)
@@ -363,8 +415,10 @@ class _Link(asyncio.Protocol):
             raise wire.WireError(f"it speaks peer protocol {hello.version}, this node {wire.VERSION}")
         if hello.cluster != links.cluster:
             raise wire.WireError(f"it is of cluster {hello.cluster!r}, this is {links.cluster!r}")
-        if hello.node not in links.peers:
-            raise wire.WireError(f"{hello.node!r} is no other member of this cluster")
+        if hello.node == links.node_id:
+            raise wire.WireError("it has this node's own id")
+        if hello.node not in links.peers and links.full:
+            raise wire.WireError(f"{hello.node!r} is no member of this cluster")
         self._check_name(hello.node)
         if self.transport.get_extra_info("sslcontext") is not None:
             check_certificate(self.transport.get_extra_info("peercert"), hello.node, links.peers)
@@ -412,6 +466,9 @@ class _Link(asyncio.Protocol):
     def _ready(self) -> None:
         raise NotImplementedError
 
+    def _spoke(self) -> None:
+        """The first mail came."""
+
     def _stop_timer(self) -> None:
         if self._hello_timer is not None:
             self._hello_timer.cancel()
@@ -433,6 +490,9 @@ class _Accepted(_Link):
     def _ready(self) -> None:
         if not self.links.secret:
             self.transport.write(wire.hello(*self.mine[1:]))
+
+    def _spoke(self) -> None:
+        self.links.visited(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -463,9 +523,6 @@ class _Dialled(_Link):
 
     def _ready(self) -> None:
         self.links.up(self.peer, self)
-
-    def room(self) -> bool:
-        return self.transport.get_write_buffer_size() < QUEUED_MAX
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()

@@ -35,14 +35,14 @@ class Pulse:
     def __init__(
         self,
         introduce: Callable[[socket.socket, str], socket.socket],
-        peers: Mapping[str, tuple[str, int]],
+        peers: Callable[[], Mapping[str, tuple[str, int]]],
         watch: Watch,
         *,
         after_s: float,
         limit_s: float,
     ) -> None:
         self._introduce = introduce
-        self._peers = dict(peers)
+        self._peers = peers
         self._watch = watch
         self._after_s = after_s
         self._limit_s = limit_s
@@ -76,7 +76,10 @@ class Pulse:
         self._hang_up()
 
     def _connect(self) -> None:
-        for peer, address in self._peers.items():
+        peers = self._peers()
+        for gone in self._sockets.keys() - peers.keys():
+            self._sockets.pop(gone).close()
+        for peer, address in peers.items():
             if peer not in self._sockets and not self._stop.is_set():
                 try:
                     self._sockets[peer] = self._greet(peer, address)

@@ -11,6 +11,8 @@
             [4, what, …]                           a snapshot on its way (node.transfer)
             [6, digest]                            proof of the cluster's secret (peers.secret)
             [5, [shard, channel, message], …]      published by the sender's clients; `shard` a boolean
+            [7, number, argument, …]               what an operator wants of the leader (node.membership)
+            [8, number, error]                     what became of it; "" once it is done
     message = [type number, the fields of its class in order, without `sender` and `to`]
 
 A frame's sender is who said hello on that connection, so nobody can speak for another node.
@@ -31,7 +33,7 @@ from ironkv.errors import IronKVError
 from ironkv.raft import messages as raft
 from ironkv.raft.messages import Entry, EntryKind, Message
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Whoever says another number may not know all kinds of frames, and is refused at hello."""
 HEAD: Final = Struct(">II")
 HELLO_MAX: Final = 512
@@ -94,6 +96,20 @@ class Published(NamedTuple):
     messages: list[tuple[bool, bytes, bytes]]
 
 
+class Order(NamedTuple):
+    """What an operator asked of a node that does not lead."""
+
+    number: int
+    arguments: list[bytes]
+
+
+class Answer(NamedTuple):
+    """What became of an order."""
+
+    number: int
+    error: str
+
+
 class Pulse(NamedTuple):
     """The sender leads `term`, but its loop is busy."""
 
@@ -124,6 +140,14 @@ def published(messages: Iterable[tuple[bool, bytes, bytes]]) -> bytes:
     return _frame((5, *messages))
 
 
+def order(number: int, arguments: Iterable[bytes]) -> bytes:
+    return _frame((7, number, *arguments))
+
+
+def answer(number: int, error: str) -> bytes:
+    return _frame((8, number, error))
+
+
 def _frame(body: object) -> bytes:
     data: bytes = msgpack.packb(body)
     return HEAD.pack(len(data), crc32(data)) + data
@@ -139,7 +163,7 @@ def _plain(message: Message) -> list[Any]:
 
 def parse(
     body: bytes | memoryview, sender: str, to: str
-) -> Hello | Proof | Mail | Pulse | Parcel | Published:
+) -> Hello | Proof | Mail | Pulse | Parcel | Published | Order | Answer:
     """One frame's body. Raises WireError for anything malformed."""
     try:
         kind, *rest = msgpack.unpackb(body, max_map_len=0, max_ext_len=0)
@@ -163,6 +187,16 @@ def parse(
             return Proof(digest)
         if kind == 5:
             return Published([_published(*message) for message in rest])
+        if kind == 7:
+            number, *arguments = rest
+            if type(number) is not int or any(type(argument) is not bytes for argument in arguments):
+                raise WireError("a malformed order")
+            return Order(number, arguments)
+        if kind == 8:
+            number, error = rest
+            if type(number) is not int or type(error) is not str:
+                raise WireError("a malformed answer")
+            return Answer(number, error)
     except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
         raise WireError(f"a malformed frame: {error}") from error
     raise WireError(f"a frame of unknown kind {kind!r}")

@@ -12,9 +12,9 @@ configuration came before.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ironkv.errors import Fault, NotAvailable
 from ironkv.raft.membership import Voters
@@ -26,6 +26,10 @@ class ChangeRefused(NotAvailable):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"ERR membership cannot be changed: {why}")
+
+
+class ChangeLater(ChangeRefused):
+    """It cannot begin yet."""
 
 
 class Address(NamedTuple):
@@ -63,8 +67,13 @@ class Configuration:
     def with_learner(self, node: str, address: Address | None = None) -> Configuration:
         if node in self.everybody:
             raise ChangeRefused(f"{node} is a member already")
-        addresses = {**dict(self.addresses), node: address} if address is not None else dict(self.addresses)
-        return replace(self, learners=self.learners | {node}, addresses=tuple(sorted(addresses.items())))
+        wanted = replace(self, learners=self.learners | {node})
+        return wanted if address is None else wanted.located({node: address})
+
+    def located(self, addresses: Mapping[str, Address]) -> Configuration:
+        """With these addresses in place of what is known of them."""
+        merged = {**dict(self.addresses), **addresses}
+        return replace(self, addresses=tuple(sorted(merged.items())))
 
     def promoted(self, node: str) -> Configuration:
         if node not in self.learners:
@@ -113,18 +122,30 @@ class Configuration:
                 frozenset(map(str, shape["voters"])),
                 frozenset(map(str, shape["outgoing"])),
                 frozenset(map(str, shape["learners"])),
-                tuple(
-                    sorted(
-                        (str(node), Address(str(host), int(port), int(cluster_port)))
-                        for node, (host, port, cluster_port) in shape["addresses"].items()
-                    )
-                ),
+                addresses_of(shape["addresses"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Fault(f"an entry that should name the members of the cluster does not: {error}") from None
         if not found.voters:
             raise Fault("an entry names a cluster without voters")
         return found
+
+
+ALONE: Final = Configuration()
+"""What rules a node that never was in a cluster."""
+
+
+def addresses_of(shape: Any) -> tuple[tuple[str, Address], ...]:
+    """{node: [host, port, cluster port]} as `Configuration` keeps it. Raises Fault."""
+    try:
+        return tuple(
+            sorted(
+                (str(node), Address(str(host), int(port), int(cluster_port)))
+                for node, (host, port, cluster_port) in shape.items()
+            )
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Fault(f"addresses of members make no sense: {error}") from None
 
 
 class Members:

@@ -13,7 +13,7 @@ from math import inf
 from typing import Final
 
 from ironkv.raft.config import NoSuccessor, Overloaded, RaftConfig, Transferring
-from ironkv.raft.configuration import ChangeRefused, Configuration, Members
+from ironkv.raft.configuration import ChangeLater, Configuration, Members
 from ironkv.raft.log import Log, size, size_of
 from ironkv.raft.messages import (
     Append,
@@ -119,9 +119,9 @@ class Leadership:
         if self.transfer is not None:
             raise Transferring
         if self._changing:
-            raise ChangeRefused("another change is under way")
+            raise ChangeLater("another change is under way")
         if not self.settled:
-            raise ChangeRefused("this leader has committed nothing yet, try again")
+            raise ChangeLater("this leader has committed nothing yet, try again")
         self._configure(self._members.current.towards(wanted), now)
 
     def _configure(self, configuration: Configuration, now: float) -> None:

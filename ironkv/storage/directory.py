@@ -1,7 +1,8 @@
 """The data directory: one process at a time, one node and one cluster for its whole life.
 
 DIR/LOCK       held (flock) by the process that uses the directory
-DIR/identity   JSON: format, node, cluster, members, birth; written once, before anything else
+DIR/identity   JSON: format, node, cluster, members, birth, and addresses if the node joined a cluster that
+               ran; written once, before anything else
 DIR/journal/   the LMDB environment of the log
 DIR/snapshots/ the LMDB environment of the snapshots
 """
@@ -12,12 +13,13 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from ironkv.errors import Fault
+from ironkv.raft.configuration import ALONE, Configuration, addresses_of
 from ironkv.storage.room import NETWORK, filesystem
 
 FORMAT: Final = 3
@@ -28,13 +30,13 @@ READABLE: Final = (2, 3)
 class DataDirectory:
     """A locked data directory. Raises Fault when it is in use or belongs to another node or cluster.
 
-    `members` are the ids of the cluster's nodes, none for a node on its own: a log that one set of voters
-    wrote means nothing to another. A node that ran alone and then joined would bring entries that no
-    majority ever saw.
+    `first` is who belongs to the cluster until the log says something else; nobody, for a node on its own. A
+    directory goes on with what it was made with, here in `self.first`.
     """
 
-    def __init__(self, path: Path, node_id: str, cluster: str, members: Iterable[str] = ()) -> None:
+    def __init__(self, path: Path, node_id: str, cluster: str, first: Configuration = ALONE) -> None:
         self.path = path
+        self.first = first
         kind = filesystem(path)
         if kind in NETWORK:
             raise Fault(
@@ -51,14 +53,14 @@ class DataDirectory:
             os.close(self._lock)
             raise Fault(f"data directory {path} is in use by another process") from error
         try:
-            self._identify(node_id, cluster, sorted(members))
+            self._identify(node_id, cluster)
         except BaseException:
             self.close()
             raise
 
-    def _identify(self, node_id: str, cluster: str, members: list[str]) -> None:
+    def _identify(self, node_id: str, cluster: str) -> None:
         file = self.path / "identity"
-        mine = {"format": FORMAT, "node": node_id, "cluster": cluster, "members": members}
+        mine = {"format": FORMAT, "node": node_id, "cluster": cluster}
         self.birth = secrets.randbits(62)
         """A number drawn when the directory was made: a node that lost it comes back with another."""
         try:
@@ -78,6 +80,10 @@ class DataDirectory:
                 raise Fault(
                     f"data directory {self.path} belongs to {key} {found.get(key)!r}, this is {key} {value!r}"
                 )
+        try:
+            self.first = first_of(found)
+        except Fault as fault:
+            raise Fault(f"{file} cannot be read: {fault}") from fault
         # Without its journal the node has forgotten what it promised: that is another life.
         if old or not (self.path / "journal" / "data.mdb").exists():
             self._write(file, mine)
@@ -85,13 +91,25 @@ class DataDirectory:
             self.birth = found["birth"]
 
     def _write(self, file: Path, identity: dict[str, object]) -> None:
+        first = self.first
+        whole = {**identity, "members": sorted(first.voters), "birth": self.birth}
+        if first.addresses:
+            whole["addresses"] = {node: list(where) for node, where in first.addresses}
         with replacing(file) as out:
-            out.write(json.dumps({**identity, "birth": self.birth}).encode() + b"\n")
+            out.write(json.dumps(whole).encode() + b"\n")
         sync_directory(file.parent.parent)
 
     def close(self) -> None:
         """Let another process use the directory."""
         os.close(self._lock)
+
+
+def first_of(identity: Mapping[str, Any]) -> Configuration:
+    """Who belonged to the cluster when a directory was made, as its identity says. Raises Fault."""
+    members = identity.get("members")
+    if type(members) is not list or not all(type(member) is str for member in members):
+        raise Fault("it does not say who the members are")
+    return Configuration(frozenset(members), addresses=addresses_of(identity.get("addresses", {})))
 
 
 def sync_directory(path: Path) -> None:

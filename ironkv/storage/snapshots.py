@@ -25,7 +25,7 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
 from struct import Struct
@@ -39,6 +39,7 @@ import zstandard
 from ironkv import images
 from ironkv.errors import Fault
 from ironkv.keyspace.keyspace import Keyspace
+from ironkv.raft.configuration import ALONE, Configuration
 from ironkv.storage.environment import opened
 
 log = logging.getLogger(__name__)
@@ -75,8 +76,9 @@ class Manifest:
     """The state's time."""
     digest: bytes
     """`images.digest_of_state`"""
-    members: tuple[str, ...] = ()
-    """The cluster's nodes as of that entry."""
+    membership: tuple[int, Configuration] = (0, ALONE)
+    """Which entry says who belonged to the cluster as of that one, and what it says (`Machine.membership`); 0
+    stands for what the data directory began with."""
     taken_ms: int = 0
     """Wall clock, for people."""
     took_ms: int = 0
@@ -86,9 +88,10 @@ class Manifest:
 
     def packed(self) -> bytes:
         """All of it as a record of the manifests table."""
-        return _sealed(
-            _INDEX.pack(self.index), 0, msgpack.packb({**asdict(self), "members": list(self.members)})
-        )
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        index, configuration = self.membership
+        plain["membership"] = [index, configuration.encode() if configuration.voters else b""]
+        return _sealed(_INDEX.pack(self.index), 0, msgpack.packb(plain))
 
     @classmethod
     def unpacked(cls, record: bytes) -> Manifest:
@@ -101,13 +104,21 @@ class Manifest:
         except (ValueError, TypeError, LookupError, struct.error, msgpack.UnpackException) as damage:
             raise Damaged(f"a snapshot's manifest cannot be read: {damage!r}") from damage
         _verified(key, record, f"the manifest of snapshot {plain['index']}")
+        if "members" in plain:  # as written before members could change
+            del plain["members"]
+            plain["membership"] = [0, b""]
         if set(plain) != {field.name for field in fields(cls)}:
             raise Fault(
                 f"the manifest of snapshot {plain['index']} has fields that this ironkv does not know"
             )
         if not _is_manifest(plain):
             raise Damaged(f"the manifest of snapshot {plain['index']} makes no sense")
-        return cls(**{**plain, "members": tuple(plain["members"])})
+        index, configuration = plain["membership"]
+        try:
+            plain["membership"] = index, Configuration.decode(configuration) if configuration else ALONE
+        except Fault as fault:
+            raise Damaged(f"the manifest of snapshot {plain['index']}: {fault}") from fault
+        return cls(**plain)
 
 
 def lost_for_good(error: BaseException | None) -> bool:
@@ -119,12 +130,12 @@ def lost_for_good(error: BaseException | None) -> bool:
 
 def _is_manifest(plain: dict[str, Any]) -> bool:
     """Whether the fields have the types they should have: another node may have sent them."""
-    members = plain["members"]
+    membership = plain["membership"]
     return (
         type(plain["digest"]) is bytes
-        and type(members) is list
-        and all(type(member) is str for member in members)
-        and all(type(value) is int for key, value in plain.items() if key not in ("digest", "members"))
+        and type(membership) is list
+        and [type(part) for part in membership] == [int, bytes]
+        and all(type(value) is int for key, value in plain.items() if key not in ("digest", "membership"))
     )
 
 

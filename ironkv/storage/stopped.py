@@ -17,7 +17,7 @@ from typing import Any, Self
 from ironkv.errors import Fault
 from ironkv.machine import Machine
 from ironkv.raft.messages import Entry
-from ironkv.storage.directory import READABLE
+from ironkv.storage.directory import READABLE, first_of
 from ironkv.storage.journal import Journal
 from ironkv.storage.snapshots import Manifest, Snapshots
 
@@ -41,6 +41,8 @@ class StoppedNode:
         if not (path / "identity").is_file():
             raise Fault(f"{path} is no data directory of an IronKV node: it has no identity file")
         self.identity = _identity(path / "identity")
+        self.first = first_of(self.identity)
+        """Who belonged to the cluster when the directory was made."""
         self._lock = _locked(path)
         try:
             self.journal = Journal(path / "journal", readonly=True)
@@ -99,12 +101,15 @@ class StoppedNode:
         """The state as of entry `index` (by default `committed`). Raises Fault, Damaged."""
         index = self.committed if index is None else index
         machine = Machine()
+        machine.membership = 0, self.first
         begin = self._snapshot_before(index)
         if begin is not None:
             assert self.snapshots is not None
             for done in self.snapshots.load(begin, machine.keyspace):
                 progress("loading the snapshot", done)
             machine.applied = begin.index
+            if begin.membership[0]:
+                machine.membership = begin.membership
         first = machine.applied + 1
         for entry in self.entries(first, index):
             machine.apply(entry)

@@ -169,6 +169,8 @@ class ThrowawayCluster(Cluster):
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="ironkv-", dir=parent))
+        self._settings = settings or {}
+        self._environment = {**surroundings(), **(environment or {})}
         ports = free_ports(3 * size)
         members = [(f"node{i + 1}", ports[3 * i], ports[3 * i + 1]) for i in range(size)]
         http_ports = {members[i][0]: ports[3 * i + 2] for i in range(size)}
@@ -176,14 +178,21 @@ class ThrowawayCluster(Cluster):
         config.mkdir()
         nodes = []
         for node_id, _, _ in members:
-            path = config / f"{node_id}.toml"
-            path.write_text(node_file(node_id, members, settings or {}, http_ports))
-            nodes.append(
-                Node(
-                    Settings.read(path), self.directory, environment={**surroundings(), **(environment or {})}
-                )
-            )
+            nodes.append(self._node(node_id, node_file(node_id, members, self._settings, http_ports)))
         super().__init__(nodes)
+
+    def _node(self, node_id: str, file: str) -> Node:
+        path = self.directory / "config" / f"{node_id}.toml"
+        path.write_text(file)
+        return Node(Settings.read(path), self.directory, environment=self._environment)
+
+    def newcomer(self, node_id: str, by: Node) -> Node:
+        """A node that will join through `by` when it is started; not one of `nodes` yet."""
+        port, cluster_port, http_port = free_ports(3)
+        cluster = {**self._settings.get("cluster", {}), "enabled": True, "join": by.address}
+        settings = {**self._settings, "cluster": cluster}
+        file = node_file(node_id, [(node_id, port, cluster_port)], settings, {node_id: http_port})
+        return self._node(node_id, file)
 
     def __enter__(self) -> Self:
         try:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ironkv import batch, images
 from ironkv.keyspace.keyspace import Keyspace
 from ironkv.peers import wire
+from ironkv.raft.configuration import Configuration
 from ironkv.raft.messages import Append, AppendReply, Entry, EntryKind, PreVote, ReadIndex, Vote
 from ironkv.rdb import payload
 from ironkv.storage import codec
@@ -40,7 +41,7 @@ def good() -> dict[str, list[bytes]]:
     record, _ = codec.encode_entry(entry, 1)
     keyspace = Keyspace()
     keyspace.scripts = {b"a" * 40: b"return 1"}
-    manifest = Manifest(120, 3, 100, 5, b"d" * 16, ("a", "b"))
+    manifest = Manifest(120, 3, 100, 5, b"d" * 16, (80, Configuration(frozenset({"a", "b"}))))
     whole = msgpack.packb((0, [b"k", b"n"], [b"v", (b"list", b"quicklist", [b"1", b"2"])], [0, 99]))
     pieces = msgpack.packb((1, b"k", b"hash", b"listpack", 99))
     return {

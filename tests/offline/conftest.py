@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from ironkv import batch
 from ironkv.machine import Machine
+from ironkv.raft.configuration import Configuration
 from ironkv.raft.messages import Entry, EntryKind, Mark, Persist
 from ironkv.storage.directory import DataDirectory
 from ironkv.storage.journal import Journal
@@ -19,9 +21,9 @@ STAMP_MS = 1_800_000_000_000
 class Builder:
     """Writes a directory as a node would, and knows what it must hold."""
 
-    def __init__(self, path: Path, node: str = "n1", members: tuple[str, ...] = ()) -> None:
+    def __init__(self, path: Path, node: str = "n1", members: Iterable[str] = ()) -> None:
         self.path = path
-        self.directory = DataDirectory(path, node, "c", members)
+        self.directory = DataDirectory(path, node, "c", Configuration(frozenset(members)))
         self.journal = Journal(path / "journal", 64 << 20)
         self.disk = Disk(path / "snapshots")
         self.index = 0

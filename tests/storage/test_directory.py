@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ironkv.errors import Fault
+from ironkv.raft.configuration import Address, Configuration
 from ironkv.storage.directory import DataDirectory
 
 HOLD = """
@@ -75,12 +76,9 @@ def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
         DataDirectory(tmp_path / "file" / "data", "node1", "c")
 
 
-def test_another_set_of_voters_is_refused(tmp_path: Path) -> None:
-    """A node that ran alone must not bring its log into a cluster, nor the other way round."""
-    DataDirectory(tmp_path, "node1", "c").close()
-    with pytest.raises(Fault, match="members"):
-        DataDirectory(tmp_path, "node1", "c", ["node1", "node2", "node3"])
-    DataDirectory(tmp_path / "other", "node1", "c", ["node3", "node1", "node2"]).close()
-    DataDirectory(tmp_path / "other", "node1", "c", ["node1", "node2", "node3"]).close()
-    with pytest.raises(Fault, match="members"):
-        DataDirectory(tmp_path / "other", "node1", "c", ["node1"])
+def test_a_directory_goes_on_with_the_members_it_was_made_with(tmp_path: Path) -> None:
+    first = Configuration(frozenset({"n1", "n2"}), addresses=(("n2", Address("h", 1, 2)),))
+    DataDirectory(tmp_path, "n3", "c", first).close()
+    again = DataDirectory(tmp_path, "n3", "c", Configuration(frozenset({"n3"})))
+    assert again.first == first
+    again.close()

@@ -46,9 +46,6 @@ class World:
     def durable_index(self) -> int:
         return self.durable
 
-    def members(self) -> tuple[str, ...]:
-        return ("n1", "n2")
-
     def work(self, most: int = 1 << 60) -> None:
         while self.orders and most > 0:
             most -= 1
