@@ -130,9 +130,7 @@ def raft_transfer(session: Session, args: Args) -> Reply:
 def raft_add(session: Session, args: Args) -> Reply:
     """RAFT ADD id host port cluster_port: OK once it is a learner, or is known by that address."""
     if not re.fullmatch(NAME, args[2]):
-        raise CommandError(
-            "ERR a node's id has 1 to 64 letters, digits, '.', '_' or '-', none of these first"
-        )
+        raise CommandError("ERR an id has 1 to 64 letters, digits, '.', '_' or '-', a letter or digit first")
     if not args[3]:
         raise CommandError("ERR a host is wanted")
     for port in args[4:6]:

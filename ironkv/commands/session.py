@@ -184,7 +184,7 @@ class NodeView(Protocol):
     def transferring(self) -> bool:
         """Whether this node is giving the leadership away."""
 
-    def order_members(self, arguments: list[bytes]) -> Later:
+    def order_members(self, arguments: list[bytes]) -> Reply | Later:
         """ADD id host port cluster_port, PROMOTE id, REMOVE id, TRANSFER [id]: OK once it is done."""
 
     def transfer(self, member: str | None) -> None:

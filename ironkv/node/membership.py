@@ -38,6 +38,9 @@ class World(Protocol):
     def member_addresses(self) -> Mapping[str, Address]:
         """Of all members, as far as they are known."""
 
+    def wake(self) -> None:
+        """Have replies sent soon."""
+
     def tell(self, peer: str, frame: bytes) -> bool:
         """Send a frame to a node; False if it cannot be reached."""
 
@@ -65,18 +68,22 @@ class Membership:
         self._passed_on: dict[int, _Wish] = {}
         self._number = 0
 
-    def order(self, arguments: list[bytes]) -> Later:
+    def order(self, arguments: list[bytes]) -> Reply | Later:
         """ADD id host port cluster_port, PROMOTE id, REMOVE id, TRANSFER [id]: OK once it is done."""
         later = Later()
+        at_once: list[Reply] = []
 
         def settle(error: str) -> None:
-            later.resolve(_error(error) if error else OK)
+            reply = _error(error) if error else OK
+            at_once.append(reply)
+            later.resolve(reply)
+            self._world.wake()
 
         if self._driver.leading:
             self._wish(arguments, settle)
         else:
             self._pass_on(arguments, settle)
-        return later
+        return at_once[0] if at_once else later
 
     # -- from and to other nodes
 
@@ -149,9 +156,7 @@ class Membership:
         if sought and done(applied) and not applied.joint and rules == applied:
             wish.settle("")
         elif now > wish.deadline:
-            wish.settle(
-                UNKNOWN if wish.begun else "ERR membership was not changed: another change takes long"
-            )
+            wish.settle(UNKNOWN if wish.begun else "ERR nothing was changed: another change takes long")
         elif not self._driver.leading:
             # What has begun may come to be under the next leader, or not.
             wish.settle(UNKNOWN if wish.begun else str(self._world.not_leader()))

@@ -134,8 +134,8 @@ class Node:
             on_parcel=self._on_parcel,
             on_published=lambda messages: self.dispatch.pubsub.arrived(messages),
             on_reborn=self._on_reborn,
-            on_order=lambda peer, order: self._guarded(lambda: self._on_order(peer, order)),
-            on_answer=lambda peer, answer: self._guarded(lambda: self.membership.answered(peer, answer)),
+            on_order=self._on_order,
+            on_answer=self._on_answer,
             birth=self.storage.directory.birth,
             secret=cluster_secret(settings.cluster),
         )
@@ -345,7 +345,11 @@ class Node:
 
     def _on_order(self, peer: str, order: wire.Order) -> None:
         if not self.loading:
-            self.membership.ordered(peer, order)
+            self._guarded(lambda: self.membership.ordered(peer, order))
+
+    def _on_answer(self, peer: str, answer: wire.Answer) -> None:
+        if not self.loading:
+            self.membership.answered(peer, answer)
 
     def _on_reborn(self, peer: str) -> None:
         if not self.loading:

@@ -170,7 +170,7 @@ class View:
     def transfer(self, member: str | None) -> None:
         self._node.driver.transfer(member)
 
-    def order_members(self, arguments: list[bytes]) -> Later:
+    def order_members(self, arguments: list[bytes]) -> Reply | Later:
         if self.loading:
             raise self._node.no_quorum()
         return self._node.membership.order(arguments)

@@ -117,10 +117,13 @@ def test_raft_shows_the_cluster_and_hands_over(cluster: Cluster) -> None:
         assert [member[b"id"] for member in shown if member[b"role"] == b"leader"] == [leader.id.encode()]
     assert str(client.ask("RAFT TRANSFER nobody")[0]).startswith("-ERR leadership cannot be handed over")
     assert str(client.ask("RAFT TRANSFER a b")[0]).startswith("-ERR wrong number")
-    (refusal,) = other.ask("RAFT TRANSFER")
-    assert refusal == f"-NOTLEADER the leader is {leader.id}"
-    assert client.ask(f"RAFT TRANSFER {target.id}") == [b"OK"]
+    assert client.ask("RAFT REMOVE nobody") == ["-ERR membership cannot be changed: nobody is no member"]
+    assert client.ask("RAFT PROMOTE nobody") == ["-ERR membership cannot be changed: nobody is no learner"]
+    assert client.ask("RAFT ADD -x h 1 2")[0].startswith("-ERR an id has")
+    assert client.ask("RAFT ADD x h 0 2", "RAFT ADD x h 1 65536") == ["-ERR Invalid port"] * 2
+    other.send("RAFT REMOVE nobody", f"RAFT TRANSFER {target.id}")  # passed on to the leader
     cluster.advance(1_000)
+    assert other.take() == ["-ERR membership cannot be changed: nobody is no member", b"OK"]
     assert target.leading
     assert other.ask("GET a") == [b"1"]
 

@@ -142,6 +142,10 @@ class VirtualNode(Node):
     def send_parcel(self, peer: str, parcel: list[Any]) -> None:
         self.cluster.post(self.id, peer, wire.parcel(parcel))
 
+    def tell(self, peer: str, frame: bytes) -> bool:
+        self.cluster.post(self.id, peer, frame)
+        return True
+
     def persist(self, persist: Persist) -> None:
         assert self.writing is None, "one write at a time"
         self.writing = persist
@@ -248,6 +252,10 @@ class Cluster:
                     node.dispatch.pubsub.arrived(mail.messages)
                 elif isinstance(mail, wire.Parcel):
                     node._on_parcel(sender, mail.content)
+                elif isinstance(mail, wire.Order):
+                    node._on_order(sender, mail)
+                elif isinstance(mail, wire.Answer):
+                    node._on_answer(sender, mail)
                 else:
                     assert isinstance(mail, wire.Mail)
                     node._on_mail(sender, mail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -225,7 +226,7 @@ def test_a_peer_with_a_new_directory_is_found_again() -> None:
         wire.mail([], 0, 0),
         wire.pulse(1 << 40),
         wire.hello("other", "b"),
-        wire.hello("c", "mallory"),
+        wire.hello("c", "a", 99),
         wire.hello("c", "a"),
         wire._frame((0, 1, "c", "b")),
         wire._frame((0, wire.VERSION, "c", "b")),
@@ -255,6 +256,59 @@ def test_a_stranger_is_cut_off_and_nobody_else_is_disturbed(noise: bytes) -> Non
             await until(lambda: a.mail, "the others go on")
             assert a.mail == [("b", Vote("b", "a", 3, 0, 0, False))]
             assert b.links.online("a")
+
+    run(test)
+
+
+def test_a_node_that_is_not_known_is_answered_where_it_called() -> None:
+    """As by a leader of which this node's log does not know yet. Once it is a member it is dialled."""
+
+    async def test() -> None:
+        ports = dict(zip("ab", free_ports(2), strict=True))
+        a, b = End("a", {"a": ports["a"]}), End("b", ports)
+        for end in (a, b):
+            await end.start()
+        try:
+            await until(lambda: b.ups, "b has called")
+            a.say("b", 1)
+            b.say("a", 2)
+            await until(lambda: a.mail and a.links.online("b"), "it is known by its mail")
+            a.say("b", 3)
+            await until(lambda: b.mail, "it is answered")
+            assert b.mail == [("a", Vote("a", "b", 3, 0, 0, False))], "before, nobody could be told"
+            a.links.follow({"b": ("127.0.0.1", ports["b"])})
+            await until(lambda: len(a.ups) == 2, "it is dialled")
+            a.links.follow({})
+            await until(lambda: not a.links._dialled, "it is left")
+            b.links.follow({})
+            await until(lambda: not a.links.online("b"), "it has gone")
+        finally:
+            for end in (a, b):
+                await end.links.close()
+            await asyncio.sleep(0)
+
+    run(test)
+
+
+def test_there_are_not_many_guests() -> None:
+    async def test() -> None:
+        async with ends("a") as (a,):
+            calls = []
+            for number in range(module.GUESTS_MAX + 4):
+                reader, writer = await asyncio.open_connection("127.0.0.1", a.port)
+                vote = Vote(f"g{number}", "a", 1, 0, 0, False)
+                writer.write(wire.hello("c", f"g{number}", number) + wire.mail([vote], 0, 0))
+                calls.append((reader, writer))
+                if number < module.GUESTS_MAX:
+                    await until(lambda number=number: len(a.links._guests) == number + 1, "it is taken in")
+            for reader, _ in calls[module.GUESTS_MAX :]:
+                async with asyncio.timeout(PATIENCE_S):
+                    with contextlib.suppress(ConnectionResetError):
+                        assert await reader.read() == b""
+            assert len(a.mail) == module.GUESTS_MAX
+            for _, writer in calls:
+                writer.close()
+            await until(lambda: not a.links._guests, "all are forgotten")
 
     run(test)
 

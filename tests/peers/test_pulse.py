@@ -103,7 +103,7 @@ def test_it_speaks_only_while_the_loop_of_a_leader_is_silent(
         sock.sendall(wire.hello("c", "n2"))
         return sock
 
-    pulse = Pulse(introduce, {"n1": address}, lambda: next(looks), after_s=0.1, limit_s=5.0)
+    pulse = Pulse(introduce, lambda: {"n1": address}, lambda: next(looks), after_s=0.1, limit_s=5.0)
     pulse.start()
     said = []
     while body := heard.get(timeout=20):

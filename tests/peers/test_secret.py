@@ -138,7 +138,7 @@ def test_a_pulse_is_proven_too() -> None:
             b.links.on_pulse = lambda peer, term: heard.set()
             silent = iter([0.0, *[1.0] * 10_000])
             pulse = Pulse(
-                a.links.introduce, a.links.peers, lambda: (3, next(silent)), after_s=0.02, limit_s=5.0
+                a.links.introduce, lambda: a.links.peers, lambda: (3, next(silent)), after_s=0.02, limit_s=5.0
             )
             pulse.start()
             await until(heard.is_set, "the pulse is heard")

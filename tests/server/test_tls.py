@@ -208,7 +208,7 @@ def test_nodes_meet(authority: Authority) -> None:
         await until(lambda: b.mail, "mail comes")
         pulses: list[int] = []
         b.links.on_pulse = lambda peer, term: pulses.append(term)
-        pulse = Pulse(a.links.introduce, a.links.peers, lambda: (3, 1.0), after_s=0.05, limit_s=5.0)
+        pulse = Pulse(a.links.introduce, lambda: a.links.peers, lambda: (3, 1.0), after_s=0.05, limit_s=5.0)
         pulse.start()
         await until(lambda: pulses, "the pulse is heard")
         await asyncio.to_thread(pulse.stop)

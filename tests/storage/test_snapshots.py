@@ -17,6 +17,7 @@ from ironkv.errors import Fault
 from ironkv.keyspace.keyspace import Keyspace
 from ironkv.machine import Machine
 from ironkv.node.snapshotting import Snapshotting
+from ironkv.raft.configuration import Address, Configuration
 from ironkv.raft.messages import Entry, EntryKind
 from ironkv.storage.snapshots import Chunk, Damaged, Manifest, Snapshots, open_record
 from ironkv.storage.worker import Done
@@ -118,13 +119,17 @@ def fill(disk: Disk, keys: int = 300, value: str = "v") -> None:
 
 def test_what_was_taken_comes_back(disk: Disk) -> None:
     fill(disk)
+    told = Configuration(
+        frozenset({"n1"}), frozenset({"n2"}), frozenset({"n3"}), (("n3", Address("h", 1, 2)),)
+    )
+    disk.machine.membership = 1, told
     assert disk.snapshot()
     digest, again = disk.digest(), disk.recovered()
     assert again.digest() == digest
     newest = again.snapshots.newest
     assert newest is not None
     assert newest.digest == digest
-    assert (newest.index, newest.keys, newest.members) == (2, 304, ("n1", "n2"))
+    assert (newest.index, newest.keys, newest.membership) == (2, 304, (1, told))
 
 
 def test_nothing_new_is_no_snapshot(disk: Disk) -> None:

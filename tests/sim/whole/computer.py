@@ -250,6 +250,10 @@ class Computer:
             process._on_parcel(sender.name, mail.content)
         elif isinstance(mail, wire.Published):
             process.dispatch.pubsub.arrived(mail.messages)
+        elif isinstance(mail, wire.Order):
+            process._on_order(sender.name, mail)
+        elif isinstance(mail, wire.Answer):
+            process._on_answer(sender.name, mail)
         else:
             assert isinstance(mail, wire.Mail)
             if self.cluster.trace:
@@ -345,6 +349,10 @@ class Process(Node):
         for peer in self.computer.cluster.names:
             if peer != self.computer.name:
                 self.computer.cluster.post(self.computer, peer, wire.published(messages))
+
+    def tell(self, peer: str, frame: bytes) -> bool:
+        self.computer.cluster.post(self.computer, peer, frame)
+        return True
 
     def role_changed(self) -> None:
         super().role_changed()
