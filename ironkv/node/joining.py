@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from ironkv import tls
 from ironkv.errors import Fault
+from ironkv.node.security import files
 from ironkv.raft.configuration import Address, Configuration
-from ironkv.tools.client import Client, ErrorReply, ProtocolFault
+from ironkv.tools.access import Access
+from ironkv.tools.client import ErrorReply, ProtocolFault, mapped, maps
 
 if TYPE_CHECKING:
     from ironkv.config import Settings
@@ -35,45 +38,26 @@ def first_configuration(settings: Settings) -> Configuration:
 
 def join(settings: Settings) -> Configuration:
     """Have this node added as a learner. Raises Fault."""
-    host, _, port = settings.cluster.join.rpartition(":")
     me = next(node for node in settings.cluster.nodes if node.id == settings.node.id)
     try:
-        with Client(host, int(port), ANSWER_S) as client:
-            password = settings.server.requirepass
-            if password:
-                client.call("AUTH", password)
-            name = _facts(client.call("RAFT", "STATUS")).get(b"cluster")
-            if name != settings.cluster.name.encode():
-                raise Fault(
-                    f"--join {settings.cluster.join}: that node is of cluster {_shown(name)!r}, this is "
-                    f"{settings.cluster.name!r}"
-                )
+        with _access(settings).connect(timeout=ANSWER_S) as client:
+            name = mapped(client.call("RAFT", "STATUS"))["cluster"]
+            if name != settings.cluster.name:
+                raise Fault(f"that node is of cluster {name!r}, this is {settings.cluster.name!r}")
             client.call("RAFT", "ADD", me.id, me.host, me.port, me.cluster_port)
-            members = client.call("RAFT", "MEMBERS")
-    except (OSError, ErrorReply, ProtocolFault) as error:
+            members = maps(client.call("RAFT", "MEMBERS"))
+    except (OSError, ErrorReply, ProtocolFault, tls.TlsError, KeyError, Fault) as error:
         raise Fault(f"--join {settings.cluster.join}: {error}") from error
-    found = [_facts(member) for member in members] if isinstance(members, list) else []
     log.info("%s was taken in by %s", me.id, settings.cluster.join)
-    return Configuration(
-        frozenset(_shown(each[b"id"]) for each in found if each[b"vote"] != b"learner"),
-        addresses=tuple(
-            sorted(
-                (
-                    _shown(each[b"id"]),
-                    Address(_shown(each[b"host"]), int(each[b"port"]), int(each[b"cluster_port"])),
-                )
-                for each in found
-            )
-        ),
-    )
+    addresses = {each["id"]: Address(each["host"], each["port"], each["cluster_port"]) for each in members}
+    voters = frozenset(each["id"] for each in members if each["vote"] != "learner")
+    return Configuration(voters).located(addresses)
 
 
-def _facts(reply: Any) -> dict[bytes, Any]:
-    """A map, as RESP2 writes it."""
-    if isinstance(reply, list):
-        return dict(zip(reply[::2], reply[1::2], strict=False))
-    raise Fault(f"a node answered {reply!r}")
-
-
-def _shown(text: Any) -> str:
-    return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+def _access(settings: Settings) -> Access:
+    """As a client of that node, which is taken to speak TLS if this one does on its own port."""
+    host, _, port = settings.cluster.join.rpartition(":")
+    encrypted = settings.tls.port == settings.server.port
+    context = tls.client_context(files(settings.tls)) if encrypted else None
+    password = settings.server.requirepass or None
+    return Access(host.strip("[]"), int(port), password=password, context=context)

@@ -48,6 +48,8 @@ class Writer(threading.Thread):
                 if client is not None:
                     client.close()
                 client = None
+        if client is not None:
+            client.close()
 
     def stop(self) -> None:
         self._over.set()
