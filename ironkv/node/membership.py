@@ -119,7 +119,8 @@ class Membership:
         for number, wish in list(self._passed_on.items()):
             if wish.asked == peer:
                 del self._passed_on[number]
-                wish.settle(UNKNOWN)
+                # A leader that was to remove itself is left as soon as that has come to be.
+                wish.settle("" if self._is_done(wish) else UNKNOWN)
 
     # -- on the leader
 
@@ -150,10 +151,8 @@ class Membership:
 
     def _over(self, wish: _Wish, now: float) -> bool:
         """Begin it, or see whether it is done."""
-        wanted, done = _meaning(wish.arguments, self._world.member_addresses())
-        applied, rules = self._driver.machine.membership[1], self._driver.core.configuration
         sought = wish.begun or wish.arguments[0] != b"REMOVE"  # who is no member cannot be removed
-        if sought and done(applied) and not applied.joint and rules == applied:
+        if sought and self._is_done(wish):
             wish.settle("")
         elif now > wish.deadline:
             wish.settle(UNKNOWN if wish.begun else "ERR nothing was changed: another change takes long")
@@ -163,11 +162,19 @@ class Membership:
         elif wish.begun:
             return False
         else:
-            return not self._begun(wish, wanted)
+            return not self._begun(wish)
         return True
 
-    def _begun(self, wish: _Wish, wanted: Wanted) -> bool:
+    def _is_done(self, wish: _Wish) -> bool:
+        if wish.arguments[0] == b"TRANSFER":
+            return False
+        _, done = _meaning(wish.arguments, self._world.member_addresses())
+        applied, rules = self._driver.machine.membership[1], self._driver.core.configuration
+        return done(applied) and not applied.joint and rules == applied
+
+    def _begun(self, wish: _Wish) -> bool:
         """Whether to wait on."""
+        wanted, _ = _meaning(wish.arguments, self._world.member_addresses())
         wish.begun = True  # what follows may come back here
         try:
             self._driver.change(wanted)
