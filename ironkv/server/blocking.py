@@ -220,6 +220,13 @@ class Blocking:
         self.leave(waiter)
         waiter.later.resolve(reply)
 
+    def _denied(self, waiter: Waiter) -> bool:
+        """Whether its user has lost the right to it while it waited; it is told so then."""
+        refusal = self._dispatch.guarding.refusal_on_waking(waiter.connection, waiter.row, waiter.args)
+        if refusal is not None:
+            self.resolve(waiter, refusal)
+        return refusal is not None
+
     # -- queues
 
     def _enqueue(self, waiter: Waiter) -> None:
@@ -298,11 +305,11 @@ class Blocking:
                 if waiter.reading is not None:
                     self._read(waiter)
                 elif waiter.row.group == "stream":
-                    if self._has_news(waiter, key):
+                    if self._has_news(waiter, key) and not self._denied(waiter):
                         self._attempt(waiter, waiter.keys)
                 elif available:
                     left = available if left is None else left
-                    if left > 0:
+                    if left > 0 and not self._denied(waiter):
                         left -= 1
                         self._attempt(waiter, [key])
 
@@ -330,7 +337,7 @@ class Blocking:
             found = new_entries(keyspace.database(waiter.database), *waiter.reading)
         except WrongType:
             return
-        if found is not None:
+        if found is not None and not self._denied(waiter):
             self.resolve(waiter, found)
 
     def follow(self, commands: Iterable[Any], index: int) -> None:
@@ -345,7 +352,7 @@ class Blocking:
             for waiter in queue:
                 if most <= 0:
                     break
-                if waiter.pending:
+                if waiter.pending or self._denied(waiter):
                     continue
                 if tried is not None and not waiter.wants_as(tried):
                     break  # if the other was tried in vain this is his: `serve` will see

@@ -196,6 +196,14 @@ class Guarding:
         self._refused(connection, denial)
         return error if denial is None else CommandError(_CHANGED_MEANWHILE + _WHY[denial.reason])
 
+    def refusal_on_waking(self, connection: Connection, row: Command, args: Args) -> CommandError | None:
+        """Why a command that has waited must not be carried out any more."""
+        refusal = None if connection.guard is None else connection.guard.refusal(row, args)
+        if refusal is None:
+            return None
+        self._refused(connection, refusal[1])
+        return refusal[0]
+
     def _refused(self, connection: Connection, denial: Denial | None) -> None:
         if denial is not None:
             context = b"multi" if connection.transaction is not None else b"toplevel"

@@ -256,3 +256,32 @@ def test_protected_mode(leader: VirtualNode, host: str, served: bool) -> None:
     ask(client, "CONFIG", "SET", "requirepass", "")
     client.ask("CONFIG SET protected-mode no")
     assert not come().closed
+
+
+def test_who_loses_a_right_while_he_waits_is_told_when_he_wakes(leader: VirtualNode) -> None:
+    """And who stands behind him is served."""
+    bob, eve, reader = (make(leader, name, "~* +@all") for name in ("bob", "eve", "reader"))
+    for client, line in ((bob, "BLPOP q 0"), (eve, "BLPOP q 0"), (reader, "XREAD BLOCK 0 STREAMS s $")):
+        assert client.ask(line) == []
+    admin = leader.client()
+    assert admin.ask("ACL SETUSER bob -blpop", "ACL SETUSER reader resetkeys ~q") == [b"OK", b"OK"]
+    assert bob.take() == reader.take() == [], "not before"
+    admin.ask("SET q x", "DEL q")
+    assert bob.take() == [], "a key that is touched is no reason"
+    admin.ask("RPUSH q 1", "XADD s 1-1 a b")
+    assert bob.take() == ["-NOPERM User bob has no permissions to run the 'blpop' command"]
+    assert eve.take() == [[b"q", b"1"]]
+    assert reader.take() == ["-NOPERM No permissions to access a key"]
+    assert b"blpop" in admin.ask("ACL LOG")[0][1]
+    assert bob.ask("PING") == [b"PONG"]
+
+
+def test_the_one_behind_is_served_from_what_is_there(leader: VirtualNode) -> None:
+    """Where a transaction fills the key, so that nobody is tried behind the command itself."""
+    bob, other = make(leader, "bob", "~* +@all"), make(leader, "other", "~* +@all")
+    assert bob.ask("BLPOP q 0") == other.ask("BLPOP q 0") == []
+    admin = leader.client()
+    admin.ask("ACL SETUSER bob resetkeys")
+    admin.ask("MULTI", "LPUSH q 1", "EXEC")
+    assert bob.take() == ["-NOPERM No permissions to access a key"]
+    assert other.take() == [[b"q", b"1"]]

@@ -152,7 +152,8 @@ def _is_database(name: str) -> bool:
 def _shown(nodes: Sequence[Seen]) -> Group:
     leader, found = leader_of(nodes), wrong(nodes)
     if leader and not found:
-        well = f"✓ {leader.id} leads in term {leader.number('raft_term')}, all {len(nodes)} nodes are well"
+        others = f", all {len(nodes)} nodes are well" if len(nodes) > 1 else " and is well"
+        well = f"✓ {leader.id} leads in term {leader.number('raft_term')}{others}"
         verdict = Text(well, "green")
     else:
         verdict = Text("\n".join(f"! {each}" for each in found), "yellow" if leader else "bold red")
