@@ -155,6 +155,7 @@ class LimitsSection(Section):
     rate_limit_user_bytes: Annotated[Size, Field(ge=0, le=1 << 50)] = 0
     rate_limit_burst: Annotated[Count, Field(ge=1, le=3600)] = 1
     acllog_max_len: Annotated[Count, Field(ge=0, le=1_000_000)] = 128
+    maxmemory: Annotated[Size, Field(ge=0, le=1 << 50)] = 0
     max_proposal_bytes: Annotated[Size, Field(ge=1 << 20, le=1 << 30)] = 64 << 20
 
 
@@ -228,6 +229,7 @@ LIVE: Final = frozenset(
         "limits.pubsub_output_soft",
         "limits.pubsub_output_soft_s",
         "limits.max_proposal_bytes",
+        "limits.maxmemory",
         "log.level",
         "slowlog.log_slower_than",
         "slowlog.max_len",

@@ -84,7 +84,8 @@ def _named(pattern: bytes) -> list[tuple[str, Parameter]]:
         parameter = _find(name)
         return [] if parameter is None else [(name, parameter)]
     matches = matcher(pattern.lower())
-    return [(name, parameter) for name, parameter in PARAMETERS.items() if matches(name.encode())]
+    aliases = {alias: PARAMETERS[name] for alias, name in ALIASES.items()}
+    return [item for item in (PARAMETERS | aliases).items() if matches(item[0].encode())]
 
 
 def _find(name: str) -> Parameter | None:

@@ -66,14 +66,14 @@ def clients(node: NodeView) -> Fields:
 
 def memory(node: NodeView) -> Fields:
     """Python does not say what of a process's memory is in use, so `used_memory` is all it holds."""
-    resident, peak = _resident(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    resident, peak = resident_bytes(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     peak = max(peak, resident)
     yield from _sized("used_memory", resident)
     yield from _sized("used_memory_rss", resident)
     yield from _sized("used_memory_peak", peak)
     yield "used_memory_peak_perc", f"{100 * resident / peak:.2f}%"
     yield from _sized("total_system_memory", _pages("SC_PHYS_PAGES"))
-    yield from _sized("maxmemory", 0)
+    yield from _sized("maxmemory", node.settings.limits.maxmemory)
     yield "maxmemory_policy", "noeviction"
     yield "number_of_cached_scripts", len(node.keyspace.scripts)
 
@@ -82,7 +82,8 @@ def _pages(name: str) -> int:
     return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _resident() -> int:
+def resident_bytes() -> int:
+    """What this process holds in memory."""
     try:
         with open("/proc/self/statm", "rb") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

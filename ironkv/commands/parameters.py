@@ -283,7 +283,7 @@ PARAMETERS: Final[dict[str, Parameter]] = {
     "latency-monitor-threshold": Changeable("latency.monitor_threshold_ms"),
     "loglevel": LogLevel("log.level"),
     "maxclients": Changeable("limits.maxclients"),
-    "maxmemory": Fixed("0", "0b"),
+    "maxmemory": Memory("limits.maxmemory"),
     "maxmemory-policy": Fixed("noeviction"),
     "notify-keyspace-events": EventClasses("server.notify_keyspace_events"),
     "port": Immutable(_setting("server.port")),

@@ -15,6 +15,11 @@ from ironkv.resp.replies import OK, PONG, Reply
 acting: Permissions | None = None
 """What the user may do for whom a script is run; None: everything. See `commands.acting`."""
 
+tight = False
+"""Whether memory was full when the script was logged. See `commands.tight`."""
+
+OUT_OF_MEMORY: Final = "OOM command not allowed when used memory > 'maxmemory'."
+
 _MAY_REPLICATE: Final = frozenset({"PFCOUNT", "PUBLISH", "SPUBLISH"})
 """They are no writes, yet no script may call them that promised not to write."""
 
@@ -39,12 +44,14 @@ _PAIRS_PER_WEIGHT: Final = 100_000
 class ScriptCalls:
     """The commands of one run of a script: a `scripting.interpreter.Caller`."""
 
-    def __init__(self, db: Database, now_ms: int, *, read_only: bool) -> None:
+    def __init__(self, db: Database, now_ms: int, *, read_only: bool, may_add: bool) -> None:
         self.db = db
         """SELECT changes it, for this script alone."""
         self.now_ms = now_ms
         self._read_only = read_only
         self._permissions = acting
+        self._may_add = may_add
+        """Otherwise nothing that takes memory, before the script has written anything."""
 
     def call(self, args: Args) -> tuple[Reply, int]:
         """The reply, and what the command weighs. Raises CommandError, and Due when the script is a read."""
@@ -57,6 +64,8 @@ class ScriptCalls:
                 raise CommandError(f"NOPERM ACL failure in script: {str(refusal[0]).partition(' ')[2]}")
         if self._read_only and ("write" in row.flags or row.name in _MAY_REPLICATE):
             raise CommandError("ERR Write commands are not allowed from read-only scripts.")
+        if not self._may_add and "denyoom" in row.flags:
+            raise CommandError(OUT_OF_MEMORY)
         watcher = self.db.keyspace.watcher
         if watcher is None:
             return self._carry_out(row, args)
@@ -80,6 +89,7 @@ class ScriptCalls:
             if row.check is not None and len(args) != row.plain_size:
                 row.check(args)
             args[0] = row.wire_name
+            self._may_add = True
         weight = 1
         if row.name in _LOOKS_AT_ALL or row.name == "KEYS":
             weight += self._weight(row, args)
@@ -89,10 +99,17 @@ class ScriptCalls:
         """Of the entry, so that all replicas have the same; of a read, its own."""
         return self.db.keyspace.choice.getrandbits(32)
 
-    def knows(self, name: bytes, subcommand: bytes) -> bool:
-        """Whether there is such a command."""
-        row = TABLE.get(name.upper())
-        return row is not None and (not row.subcommands or subcommand.upper() in row.subcommands)
+    def may(self, args: Args) -> bool | None:
+        """Whether the user may do this, for whom the script runs; None: there is no such command."""
+        row = TABLE.get(args[0].upper())
+        if row is not None and row.subcommands:
+            row = row.subcommands.get(args[1].upper()) if len(args) > 1 else None
+        if row is None or self._permissions is None:
+            return None if row is None else True
+        try:
+            return self._permissions.denial(row, args) is None
+        except (CommandError, IndexError):
+            return True  # too few arguments to name keys: then none is forbidden
 
     def _weight(self, row: Command, args: Args) -> int:
         if row.name == "KEYS":

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from ironkv.commands import script_calls
 from ironkv.commands.arguments import integer
 from ironkv.commands.connection import REDIS_VERSION
 from ironkv.commands.help_texts import help_of
@@ -85,6 +86,11 @@ def _compiled(text: bytes) -> Script:
 # -- running it
 
 
+_MUST_NOT_RUN: Final = (
+    "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'"
+)
+
+
 def parse_numkeys(args: Args) -> int:
     """EVAL script numkeys [key ...] [arg ...] -> how many keys there are. Raises CommandError."""
     count = integer(args[2])
@@ -114,8 +120,11 @@ def _run(db: Database, script: Script, args: Args, now_ms: int, read_only: bool)
         read_only = True
     elif flags is not None and read_only:
         raise CommandError("ERR Can not execute a script with write flag using *_ro command.")
+    may_add = not script_calls.tight or (flags is not None and "allow-oom" in flags)
+    if not may_add and flags is not None and not read_only:
+        raise CommandError(_MUST_NOT_RUN)
     count = parse_numkeys(args)
-    calls = ScriptCalls(db, now_ms, read_only=read_only)
+    calls = ScriptCalls(db, now_ms, read_only=read_only, may_add=may_add)
     keys, argv = args[3 : 3 + count], args[3 + count :]
     return _interpreter.run(script.sha, script.source, keys, argv, calls)
 

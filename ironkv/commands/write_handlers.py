@@ -54,6 +54,7 @@ from ironkv.commands import (  # noqa: F401
     stream_reads,
     streams,
     strings,
+    tight,
     transactions,
     waiting,
     zset_algebra,

@@ -28,6 +28,7 @@ from ironkv.node.joining import first_configuration
 from ironkv.node.membership import Membership
 from ironkv.node.proposals import Proposals
 from ironkv.node.reads import ReadGate
+from ironkv.node.room import Room
 from ironkv.node.roster import Roster
 from ironkv.node.security import Security, cluster_secret
 from ironkv.node.storage import Storage
@@ -76,6 +77,7 @@ class Node:
         self.settings = settings
         self.leading = False
         self.no_room: NotAvailable | None = None
+        self._room = Room(self.settings)
         self.loading = True
         self.replayed = 1 << 63
         self._timer_at_s = time.monotonic()
@@ -87,6 +89,7 @@ class Node:
         self._upkeep_at_s = self._storage_at_s = 0.0
         self._build()
         live_settings.follow(self.view, self.dispatch)
+        self.view.on_setting("limits.maxmemory", self.look_at_memory)
 
     # -- building
 
@@ -402,15 +405,16 @@ class Node:
 
     def _note_room(self) -> None:
         """Refuse what adds data while there is no room, or serve it again."""
-        lacking = self.storage.lacking
-        if lacking is None:
-            self.no_room = None
-        elif self.no_room is None:
-            refusal = f"MISCONF {lacking}. Commands that add data are refused until there is room"
-            self.no_room = NotAvailable(refusal)
+        self.no_room = self._room.refusal(self.storage.lacking)
+
+    def look_at_memory(self) -> None:
+        """Whether there is more of it in use than there may be."""
+        self._room.look_at_memory()
+        self._note_room()
 
     def _upkeep(self) -> None:
         self.view.sample()
+        self.look_at_memory()
         timeout_s = self.settings.server.timeout
         if timeout_s:
             close_idle(self.dispatch.connections.values(), self.view.now_s, timeout_s)

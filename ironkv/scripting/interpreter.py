@@ -63,8 +63,8 @@ class Caller(Protocol):
     def chance(self) -> int:
         """A number to begin `math.random` with."""
 
-    def knows(self, name: bytes, subcommand: bytes) -> bool:
-        """Whether there is such a command."""
+    def may(self, args: list[bytes]) -> bool | None:
+        """Whether a command is allowed; None: there is no such command."""
 
 
 class OutOfMemory(Exception):
@@ -108,8 +108,8 @@ class Calls:
         assert type(number) is int, "a run that is begun again asks as the first did"
         return number
 
-    def knows(self, name: bytes, subcommand: bytes) -> bool:
-        return self._caller.knows(name, subcommand)
+    def may(self, args: list[bytes]) -> bool | None:
+        return self._caller.may(args)
 
 
 class State:
@@ -201,7 +201,7 @@ class State:
             b"number": _number,
             b"sha1": _sha1,
             b"log": _log,
-            b"known": self._known,
+            b"may": self._may,
             b"chance": self._chance,
             b"keep_callers": keep_callers,
             b"float_bytes": float_bytes,
@@ -216,11 +216,7 @@ class State:
         return self._answer(proto, [value if type(value) is bytes else _number(value) for value in values])
 
     def _call_many(self, proto: int, sizes: bytes, text: bytes) -> Any:
-        args, begin = [], 0
-        for size in map(int, sizes.split()):
-            args.append(text[begin : begin + size])
-            begin += size
-        return self._answer(proto, args)
+        return self._answer(proto, _cut(sizes, text))
 
     def _answer(self, proto: int, args: list[bytes]) -> Any:
         """A Lua value, or that the run must end. Raises nothing: an exception would reach the script."""
@@ -254,11 +250,18 @@ class State:
         calls = self._calls
         return 0 if calls is None else calls.chance()
 
-    def _known(self, *words: bytes | float) -> bool:
-        """Whether there is a command of that name and subcommand."""
-        calls = self._calls
-        name, subcommand = (word if type(word) is bytes else _number(word) for word in words)
-        return calls is not None and calls.knows(name, subcommand)
+    def _may(self, sizes: bytes, text: bytes) -> bool | None:
+        """Whether a command is allowed; None: there is no such command."""
+        return None if self._calls is None else self._calls.may(_cut(sizes, text))
+
+
+def _cut(sizes: bytes, text: bytes) -> list[bytes]:
+    """The arguments, of these sizes, that came in one piece."""
+    args, begin = [], 0
+    for size in map(int, sizes.split()):
+        args.append(text[begin : begin + size])
+        begin += size
+    return args
 
 
 def _no_attribute(obj: object, name: object, is_setting: bool) -> object:

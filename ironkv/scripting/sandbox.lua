@@ -519,6 +519,15 @@ end
 
 local INLINE = 24 -- more arguments than these are handed over as one text
 
+local function packed(args, given) -- too many for the border one by one
+  local sizes = {}
+  for i = 1, given do
+    if type(args[i]) == "number" then args[i] = host.number(args[i]) end
+    sizes[i] = #args[i]
+  end
+  return table.concat(sizes, " "), table.concat(args)
+end
+
 local function outside(...)
   room()
   local given = select("#", ...)
@@ -531,12 +540,7 @@ local function outside(...)
     end
   end
   if given <= INLINE then return host.call(resp, ...) end
-  local sizes = {}
-  for i = 1, given do
-    if type(args[i]) == "number" then args[i] = host.number(args[i]) end
-    sizes[i] = #args[i]
-  end
-  return host.call_many(resp, table.concat(sizes, " "), table.concat(args))
+  return host.call_many(resp, packed(args, given))
 end
 
 local ABORTED = 0.5 -- what no reply is: the run must end, the host knows why
@@ -634,9 +638,10 @@ function redis.acl_check_cmd(...)
       raise("Lua redis lib command arguments must be strings or integers")
     end
   end
-  local name, subcommand = ...
-  if not host.known(name, subcommand or "") then raise("Invalid command passed to redis.acl_check_cmd()") end
-  return true
+  room()
+  local allowed = host.may(packed({ ... }, given))
+  if allowed == nil then raise("Invalid command passed to redis.acl_check_cmd()") end
+  return allowed
 end
 
 function redis.breakpoint() return false end

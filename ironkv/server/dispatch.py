@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ironkv.commands import write_handlers  # noqa: F401  (fills the table)
 from ironkv.commands.later import Later, NothingYet
 from ironkv.commands.table import TABLE, Args, Command, Route, find
+from ironkv.commands.tight import OUT_OF_MEMORY, runs_tight, tightened
 from ironkv.errors import CommandError, ReplyError
 from ironkv.keyspace.keyspace import Database, Due
 from ironkv.keyspace.listening import Listeners
@@ -384,9 +385,13 @@ class Dispatch:
             row.usage.rejected += 1
             self.say(connection, self.server.not_leader())
             return False
-        if row.adds_data and self.server.no_room is not None:
+        no_room = self.server.no_room if row.adds_data else None
+        if no_room is OUT_OF_MEMORY and runs_tight(row):
+            args = tightened(args)
+            row = find(args)
+        elif no_room is not None:
             row.usage.rejected += 1
-            self.say(connection, self.server.no_room)
+            self.say(connection, no_room)
             return False
         if row.check is not None and len(args) != row.plain_size:
             try:

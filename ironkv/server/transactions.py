@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ironkv.commands.arguments import database_index
 from ironkv.commands.later import Later
 from ironkv.commands.table import TABLE, Args, Command, Route, find
+from ironkv.commands.tight import OUT_OF_MEMORY, runs_tight, tightened
 from ironkv.commands.transactions import ABORTED, attempt, exec_, is_queued
 from ironkv.errors import CommandError, NotAvailable, ReplyError
 from ironkv.keyspace.keyspace import Database, Due
@@ -154,8 +155,9 @@ class Transactions:
             return CommandError(NOT_INSIDE)
         if row.route is Route.WRITE and not self._dispatch.server.leading:
             return self._dispatch.server.not_leader()
-        if row.adds_data and self._dispatch.server.no_room is not None:
-            return self._dispatch.server.no_room
+        no_room = self._dispatch.server.no_room
+        if no_room is not None and (row.adds_data or no_room is OUT_OF_MEMORY):  # a queue is memory, too
+            return no_room
         queue.bytes += COMMAND_BYTES + ARGUMENT_BYTES * len(args) + sum(map(len, args))
         if queue.bytes > self._dispatch.request_max:
             queue.commands.clear()
@@ -177,6 +179,11 @@ class Transactions:
             return True
         if Route.LOCAL in queue.routes and connection.pending:
             return False
+        no_room = dispatch.server.no_room
+        if no_room is not None and _lacks(no_room, queue):
+            self.discard(connection)
+            dispatch.say(connection, NotAvailable(f"{ABORTED}: {no_room}"))
+            return True
         if dispatch.pausing.writes and any(
             row.route is Route.WRITE or row.name in MAY_REPLICATE for row, _ in queue.commands
         ):
@@ -275,9 +282,17 @@ class Transactions:
             connection.watching = None
 
 
+def _lacks(no_room: NotAvailable, queue: Queue) -> bool:
+    """Whether there is no room for it any more. Scripts find out by themselves that memory is full."""
+    return any(
+        row.adds_data and not (no_room is OUT_OF_MEMORY and runs_tight(row)) for row, _ in queue.commands
+    )
+
+
 def _items(connection: Connection, queue: Queue) -> list[Any]:
     """What EXEC carries out: see `commands.transactions.exec_`."""
     items: list[Any] = []
+    memory_full = connection.dispatch.server.no_room is OUT_OF_MEMORY
     for row, args in queue.commands:
         if connection.guard is not None:
             refusal = connection.dispatch.guarding.refusal_at_exec(connection, row, args)
@@ -287,6 +302,8 @@ def _items(connection: Connection, queue: Queue) -> list[Any]:
         if row.route is Route.WRITE:
             complaint = _complaint(row, args)
             args[0] = row.wire_name
+            if memory_full and runs_tight(row):
+                args = tightened(args)
             items.append(args if complaint is None else Aside(connection, None, complaint))
             continue
         if row.name == "SSUBSCRIBE":  # Redis lets those of old times in, and this not

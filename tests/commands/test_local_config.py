@@ -6,7 +6,7 @@ import pytest
 
 from ironkv.commands.configuration import config_set
 from ironkv.commands.later import Later
-from ironkv.commands.parameters import PARAMETERS, OutputLimit
+from ironkv.commands.parameters import ALIASES, PARAMETERS, OutputLimit
 from ironkv.config import Settings
 from ironkv.keyspace.thresholds import Thresholds
 from ironkv.refusals import keys
@@ -37,7 +37,8 @@ def test_names_patterns_and_several() -> None:
     assert get(session, "MaxClients") == {"MaxClients": "10000"}, "as it was asked for"
     assert get(session, "maxm*") == {"maxmemory": "0", "maxmemory-policy": "noeviction"}
     assert get(session, "MAXM?MORY", "port", "nonsense") == {"maxmemory": "0", "port": "6379"}
-    assert list(get(session, "*")) == list(PARAMETERS)
+    assert list(get(session, "*")) == [*PARAMETERS, *ALIASES]
+    assert set(get(session, "*ziplist*")) == {alias for alias in ALIASES if "ziplist" in alias}
     session.proto = 3
     assert session.do("CONFIG GET timeout nonsense") == {b"timeout": b"0"}
 
@@ -200,7 +201,8 @@ def test_what_holds_anyway_may_be_set(name: str) -> None:
     [
         ("appendonly no", "(possibly related to argument 'appendonly') - can't set immutable config"),
         ("appendfsync everysec", "(possibly related to argument 'appendfsync') - can't set immutable config"),
-        ("maxmemory 1gb", "(possibly related to argument 'maxmemory') - can't set immutable config"),
+        ("maxmemory-policy allkeys-lru",
+         "(possibly related to argument 'maxmemory-policy') - can't set immutable config"),
         ("save 60␣1", "(possibly related to argument 'save') - can't set immutable config"),
         ("notify-keyspace-events KEQ",
          "(possibly related to argument 'notify-keyspace-events') - Invalid event class character. "

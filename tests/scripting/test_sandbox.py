@@ -36,8 +36,8 @@ class Echo:
     def chance(self) -> int:
         return 4
 
-    def knows(self, name: bytes, subcommand: bytes) -> bool:
-        return name == b"get"
+    def may(self, args: list[bytes]) -> bool | None:
+        return True if args[0] == b"get" else None
 
 
 interpreter = Interpreter("7.2.4")

@@ -107,6 +107,13 @@ def test_scripts(cluster: Cluster, leader: VirtualNode) -> None:
     (reply,) = script(bob, "return redis.call('GET','b')", command="EVAL_RO")
     assert "NOPERM" in str(reply)
     assert script(bob, "return redis.call('GET',KEYS[1])", "a") == [b"1"]
+    for call, allowed in {
+        "'GET','a'": 1, "'get','b'": None, "'INCR','a'": None, "'SET','a',1": 1, "'GET'": 1,
+        "'CONFIG','GET','*'": 1, "'MSET'" + ",'a'" * 40: 1, "'MSET'" + ",'b','a'" * 20: None,
+    }.items():  # fmt: skip
+        for command in ("EVAL", "EVAL_RO"):
+            assert script(bob, f"return redis.acl_check_cmd({call})", command=command) == [allowed], call
+    assert script(leader.client(), "return redis.acl_check_cmd('INCR','b')") == [1]
     assert script(bob, "return redis.call('GET','a')", command="EVAL_RO") == [b"1"]
     assert script(bob, "return 1", "b") == ["-NOPERM No permissions to access a key"]
     bob.send("MULTI")
