@@ -320,6 +320,7 @@ PARAMETERS: Final[dict[str, Parameter]] = {
     "cluster.secret": Immutable(lambda settings: "***" if settings.cluster.secret else ""),
     "cluster.secret_file": Immutable(_setting("cluster.secret_file")),
     "cluster.name": Immutable(_setting("cluster.name")),
+    "cluster.join": Immutable(_setting("cluster.join")),
     "cluster.port": Immutable(_setting("cluster.port")),
     "journal.map_size": Immutable(_setting("journal.map_size")),
     "journal.sync": Immutable(_setting("journal.sync")),
