@@ -7,7 +7,8 @@ from typing import Final
 
 from ironkv.commands.arguments import integer
 from ironkv.commands.help_texts import help_of
-from ironkv.commands.session import Session
+from ironkv.commands.later import Later
+from ironkv.commands.session import NodeView, Session
 from ironkv.commands.table import Args, Route, command
 from ironkv.errors import CommandError
 from ironkv.resp.replies import Reply
@@ -114,7 +115,7 @@ def raft_transfer(session: Session, args: Args) -> Reply:
     """RAFT TRANSFER [id]: OK once it is being handed over; it is given up after an election timeout."""
     if len(args) > 3:
         raise CommandError("ERR wrong number of arguments for 'raft|transfer' command")
-    return _ordered(session, args)
+    return order(session.node, args[1:])
 
 
 @command(
@@ -129,14 +130,7 @@ def raft_transfer(session: Session, args: Args) -> Reply:
 )
 def raft_add(session: Session, args: Args) -> Reply:
     """RAFT ADD id host port cluster_port: OK once it is a learner, or is known by that address."""
-    if not re.fullmatch(NAME, args[2]):
-        raise CommandError("ERR an id has 1 to 64 letters, digits, '.', '_' or '-', a letter or digit first")
-    if not args[3]:
-        raise CommandError("ERR a host is wanted")
-    for port in args[4:6]:
-        if not 1 <= integer(port) <= 65535:
-            raise CommandError("ERR Invalid port")
-    return _ordered(session, args)
+    return order(session.node, args[1:])
 
 
 @command(
@@ -151,7 +145,7 @@ def raft_add(session: Session, args: Args) -> Reply:
 )
 def raft_promote(session: Session, args: Args) -> Reply:
     """RAFT PROMOTE id: OK once it votes. Learners that have caught up are promoted by themselves."""
-    return _ordered(session, args)
+    return order(session.node, args[1:])
 
 
 @command(
@@ -166,14 +160,28 @@ def raft_promote(session: Session, args: Args) -> Reply:
 )
 def raft_remove(session: Session, args: Args) -> Reply:
     """RAFT REMOVE id: OK once it is no member any more."""
-    return _ordered(session, args)
+    return order(session.node, args[1:])
 
 
-def _ordered(session: Session, args: Args) -> Reply:
-    node = session.node
+def order(node: NodeView, words: Args) -> Reply | Later:
+    """ADD, PROMOTE, REMOVE or TRANSFER and what belongs to it. Raises CommandError, NotAvailable."""
     if not node.settings.cluster.enabled:
         raise CommandError("ERR this node stands alone, it is in no cluster")
-    return node.order_members([args[1].upper(), *args[2:]])
+    what = words[0].upper()
+    if what == b"ADD":
+        _check_address(words[1:])
+    return node.order_members([what, *words[1:]])
+
+
+def _check_address(words: Args) -> None:
+    """Of a node that is to be added: id, host, port, cluster port."""
+    if not re.fullmatch(NAME, words[0]):
+        raise CommandError("ERR an id has 1 to 64 letters, digits, '.', '_' or '-', a letter or digit first")
+    if not words[1]:
+        raise CommandError("ERR a host is wanted")
+    for port in words[2:4]:
+        if not 1 <= integer(port) <= 65535:
+            raise CommandError("ERR Invalid port")
 
 
 @command(

@@ -1,4 +1,4 @@
-"""The console: a page, and the data it fetches. All of it reads, but for handing over leadership.
+"""The console: a page, and the data it fetches. All of it reads, but for changing the cluster's members.
 
 A browser asks one node; that node asks the others, at the HTTP ports that the cluster's settings name, with
 its own token. So a page needs no other origin, and sees what the node sees.
@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Ask = Callable[[Callable[[], T]], Awaitable[T]]
 
+ORDER_S: Final = 45.0
+"""How long a change of members may take; the node gives up before."""
+CHANGES: Final = {
+    "add": ("id", "host", "port", "cluster_port"),
+    "promote": ("id",),
+    "remove": ("id",),
+    "transfer": ("id",),
+}
 TYPES: Final = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -53,7 +61,7 @@ class Console:
             web.get("/api/cluster", self._cluster),
             web.get("/api/keys", self._keys),
             web.get("/api/key", self._key),
-            web.post("/api/transfer", self._transfer),
+            web.post("/api/members/{change}", self._change),
         ]
 
     async def close(self) -> None:
@@ -111,15 +119,25 @@ class Console:
 
     # -- changing something
 
-    async def _transfer(self, request: web.Request) -> web.Response:
-        """Hand leadership to the node `to`. A token must be set: a page could make a browser send this."""
+    async def _change(self, request: web.Request) -> web.Response:
+        """Change who belongs to the cluster, or who leads it. A token must be set: a page could make a
+        browser send this."""
         if not self._token:
             raise web.HTTPForbidden(text="set http.token to change anything from here\n")
-        to = request.query.get("to", "")
-        refused = await self._ask(lambda: self._source.transfer(to))
+        change = request.match_info["change"]
+        if change not in CHANGES:
+            raise web.HTTPNotFound(text=f"there is: {', '.join(CHANGES)}\n")
+        words = [request.query.get(name, "").strip() for name in CHANGES[change]]
+        if not all(words):
+            raise web.HTTPBadRequest(text=f"this needs {', '.join(CHANGES[change])}\n")
+        under_way = await self._ask(lambda: self._source.order([change, *words]))
+        try:
+            refused = await asyncio.wait_for(asyncio.wrap_future(under_way), ORDER_S)
+        except TimeoutError:
+            raise web.HTTPGatewayTimeout(text="it is not known yet what became of it\n") from None
         if refused:
             raise web.HTTPConflict(text=f"{refused}\n")
-        return _json({"transferring_to": to})
+        return _json({"done": [change, *words]})
 
 
 def _database(request: web.Request) -> int:

@@ -28,8 +28,9 @@ class Source(Protocol):
     def describe(self, database: int, key: bytes) -> dict[str, Any] | None:
         """`node.browsing.describe`."""
 
-    def transfer(self, to: str) -> str:
-        """Hand leadership to that node; empty, or why not."""
+    def order(self, words: list[str]) -> Future[str]:
+        """What RAFT ADD, PROMOTE, REMOVE and TRANSFER do; empty once it is done, or why it was not. Others
+        may have to agree, so this takes its time."""
 
     def silent_s(self) -> float:
         """For how long the node's loop has not come round. From any thread."""

@@ -10,7 +10,9 @@ from concurrent.futures import Future
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ironkv.errors import NotAvailable
+from ironkv.commands import raft
+from ironkv.commands.later import Later
+from ironkv.errors import ReplyError
 from ironkv.http import health
 from ironkv.node import browsing
 from ironkv.node.biggest import Biggest
@@ -90,17 +92,21 @@ class Source:
     def describe(self, database: int, key: bytes) -> dict[str, Any] | None:
         return browsing.describe(self._node.keyspace, database, key)
 
-    def transfer(self, to: str) -> str:
-        node = self._node
-        if node.loading or not node.leading:
-            return "this node does not lead"
-        if to not in node.addresses:
-            return f"there is no node {to}"
+    def order(self, words: list[str]) -> Future[str]:
+        future: Future[str] = Future()
+
+        def done(reply: object) -> None:
+            future.set_result(str(reply) if isinstance(reply, ReplyError) else "")
+
         try:
-            node.view.transfer(to)
-        except NotAvailable as error:
-            return str(error)
-        return ""
+            reply = raft.order(self._node.view, [word.encode("utf-8", "surrogateescape") for word in words])
+        except ReplyError as error:
+            reply = error
+        if isinstance(reply, Later):
+            reply.then(done)
+        else:
+            done(reply)
+        return future
 
     def silent_s(self) -> float:
         """While the node loads no timer runs; that it has not begun yet is no silence."""

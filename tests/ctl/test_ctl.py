@@ -107,6 +107,26 @@ def test_a_node_is_not_removed_without_a_question(ctl: Ctl) -> None:
     assert len(json.loads(ctl("members", "--json")[1])) == 3
 
 
+def test_a_member_goes_and_comes_back(ctl: Ctl, cluster: ThrowawayCluster) -> None:
+    ctl("members", "transfer", "node1")
+    gone, asked = cluster["node3"], cluster["node2"]
+    assert ctl("members", "remove", "node3", "--yes", node=asked)[0] == 0
+    assert [each["id"] for each in json.loads(ctl("members", "--json")[1])] == ["node1", "node2"]
+    assert ctl("doctor")[0] >= 1, "two nodes bear no loss"
+    words = "node3", "127.0.0.1", gone.port, gone.settings.cluster_port
+    assert ctl("members", "add", *words, node=asked)[0] == 0
+
+    def votes() -> bool:
+        members = json.loads(ctl("members", "--json")[1])
+        return [each["vote"] for each in members] == ["voter"] * 3
+
+    wait_for(votes, "it has caught up and got its vote")
+    assert "cluster port" in ctl("members")[1]
+    status, _, err = ctl("members", "add", "node4", "127.0.0.1", 0, 1)
+    assert status == 1
+    assert "Invalid port" in err
+
+
 def test_snapshots_of_one_and_of_all(ctl: Ctl) -> None:
     status, text, _ = ctl("snapshot")
     assert status == 0

@@ -92,16 +92,40 @@ def test_keys_are_shown_in_pages_and_never_changed(watched: ThrowawayCluster) ->
     assert get(leader, "/api/key?key=bm90aGluZw==").status == 404
 
 
-def test_only_who_has_a_token_may_hand_over(watched: ThrowawayCluster, cluster: ThrowawayCluster) -> None:
+def test_only_who_has_a_token_may_change_anything(
+    watched: ThrowawayCluster, cluster: ThrowawayCluster
+) -> None:
     follower = cluster.followers()[0]
     leader = cluster.wait_for_leader()
-    assert post(watched.wait_for_leader(), f"/api/transfer?to={follower.id}") == 403
-    assert post(leader, f"/api/transfer?to={follower.id}") == 401
-    assert post(leader, "/api/transfer?to=nobody", TOKEN) == 409
-    assert post(follower, f"/api/transfer?to={follower.id}", TOKEN) == 409
-    assert get(leader, f"/api/transfer?to={follower.id}", TOKEN).status == 405, "a link must not do it"
+    transfer, remove = f"/api/members/transfer?id={follower.id}", f"/api/members/remove?id={follower.id}"
+    for path in (transfer, remove, "/api/members/add?id=x&host=h&port=1&cluster_port=2"):
+        assert post(watched.wait_for_leader(), path) == 403
+        assert post(leader, path) == 401
+        assert get(leader, path, TOKEN).status == 405, "a link must not do it"
     for path in ("/api/node", "/api/cluster", "/api/keys", "/api/key?key=YQ=="):
         assert get(leader, path).status == 401, path
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "why"),
+    [
+        ("transfer?id=nobody", 409, "no such follower"),
+        ("promote?id=nobody", 409, "no learner"),
+        ("remove", 400, "this needs id"),
+        ("add?id=x&host=h&port=1", 400, "cluster_port"),
+        ("add?id=-x&host=h&port=1&cluster_port=2", 409, "a letter or digit first"),
+        ("add?id=x&host=h&port=0&cluster_port=2", 409, "Invalid port"),
+        ("add?id=x&host=h&port=one&cluster_port=2", 409, "not an integer"),
+        ("dissolve?id=x", 404, "there is: add"),
+    ],
+)
+def test_a_change_that_cannot_be_is_refused_with_the_reason(
+    cluster: ThrowawayCluster, change: str, status: int, why: str
+) -> None:
+    for node in (cluster.wait_for_leader(), cluster.followers()[0]):
+        answer = get(node, f"/api/members/{change}", TOKEN, method="POST")
+        assert answer.status == status
+        assert why in answer.text
 
 
 @browser
@@ -161,6 +185,41 @@ def test_leadership_is_handed_over_after_a_question(cluster: ThrowawayCluster) -
         page.wait("document.getElementById('sure').open")
         page.look("document.querySelector('#sure button[value=yes]').click()")
         page.wait(f"{role_of(to.id)} === 'leader'")
+
+
+@browser
+def test_a_member_is_removed_and_added_again(cluster: ThrowawayCluster) -> None:
+    """On the page of a node that does not lead."""
+    cluster.wait_until_level()
+    asked, gone = cluster.followers()
+    members = "[...document.querySelectorAll('#members tbody tr')].map((row) => row.innerText)"
+    row = f"{members}.find((text) => text.startsWith('{gone.id}'))"
+    with chromium.Page() as page:
+        page.open(f"http://127.0.0.1:{asked.settings.http_port}/")
+        page.wait("document.getElementById('login') && !document.getElementById('login').hidden")
+        page.look(f"document.getElementById('token').value = {TOKEN!r}")
+        page.look("document.querySelector('#login button').click()")
+        page.wait(f"{members}.length === 3 && {row}.includes('voter')")
+        button = (
+            f"document.querySelectorAll('#members tbody tr')[{int(gone.id[-1]) - 1}].querySelector('button')"
+        )
+        for answer in ("no", "yes"):
+            page.look(f"{button}.click()")
+            page.wait("document.getElementById('sure').open")
+            assert f"Remove {gone.id}" in page.look("document.getElementById('question').textContent")
+            assert page.look(f"{members}.length") == 3
+            page.look(f"document.querySelector('#sure button[value={answer}]').click()")
+        page.wait(f"{members}.length === 2")
+        given = {
+            "id": gone.id, "host": "127.0.0.1", "port": gone.port, "cluster_port": gone.settings.cluster_port
+        }  # fmt: skip
+        for name, value in given.items():
+            page.look(f"document.querySelector('#add [name={name}]').value = {str(value)!r}")
+        page.look("document.querySelector('#add button').click()")
+        page.wait("document.getElementById('sure').open")
+        page.look("document.querySelector('#sure button[value=yes]').click()")
+        page.wait(f"{members}.length === 3 && {row}.includes('voter') && {row}.includes('online')")
+        assert page.look("document.getElementById('banner').hidden")
 
 
 def role_of(node_id: str) -> str:

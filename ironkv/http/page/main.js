@@ -4,6 +4,7 @@ import { ask, Refused, setToken } from "/console/api.js";
 import { drawCharts } from "/console/charts.js";
 import { byId, clock, make } from "/console/dom.js";
 import { beginKeys } from "/console/keys.js";
+import { beginAdding, drawMembers } from "/console/members.js";
 import { drawNodes, drawStorage, drawTimeline } from "/console/nodes.js";
 import { drawCommands, drawSlow, drawTops } from "/console/tables.js";
 
@@ -39,20 +40,38 @@ function drawVerdict(nodes, leader) {
   else [pill.className, pill.textContent] = ["pill good", `healthy, ${leader} leads`];
 }
 
+// The event of a closed dialog comes late: it may be open again by then, with another question.
+let answered = null;
+byId("sure").addEventListener("close", () => {
+  if (byId("sure").open || answered === null) return;
+  answered(byId("sure").returnValue === "yes");
+  answered = null;
+});
+
 function confirmed(question) {
-  const dialog = byId("sure");
+  if (answered !== null) answered(false);
   byId("question").textContent = question;
-  dialog.returnValue = "no";
-  dialog.showModal();
-  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
+  byId("sure").returnValue = "no";
+  byId("sure").showModal();
+  return new Promise((resolve) => { answered = resolve; });
 }
 
-async function transfer(id) {
-  if (!(await confirmed(`Hand leadership to ${id}? Writes pause for a moment.`))) return;
+const QUESTIONS = {
+  add: (id, { host, cluster_port: port }) => `Add ${id} at ${host}:${port}? It is sent all data.`,
+  promote: (id) => `Give ${id} its vote now?`,
+  remove: (id) => `Remove ${id} from the cluster? It has no say any more, at once.`,
+  transfer: (id) => `Hand leadership to ${id}? Writes pause for a moment.`,
+};
+
+async function change(what, id, given = {}) {
+  if (!(await confirmed(QUESTIONS[what](id, given)))) return false;
   try {
-    await ask(`/api/transfer?to=${encodeURIComponent(id)}`, { method: "POST" });
+    await ask(`/api/members/${what}?${new URLSearchParams({ ...given, id })}`, { method: "POST", wait: 50000 });
+    say();
+    return true;
   } catch (error) {
     say(error.message);
+    return false;
   }
 }
 
@@ -74,7 +93,9 @@ function draw(answer) {
   byId("about").textContent = `IronKV ${mine.version}`;
   document.title = `${leader ?? "no leader"} · IronKV`;
   drawVerdict(nodes, leader);
-  drawNodes(nodes, { me: answer.me, leader, mayChange: answer.may_change, transfer });
+  const page = { me: answer.me, leader, mayChange: answer.may_change, change };
+  drawNodes(nodes, page);
+  drawMembers(nodes, page);
   drawTimeline(mine, new Map(nodes.map((node) => [node.id, node.colour])));
   drawCharts(nodes);
   drawStorage(nodes);
@@ -113,6 +134,7 @@ async function turn() {
   setTimeout(turn, document.hidden ? 5 * EVERY_MS : EVERY_MS);
 }
 
+beginAdding({ change });
 byId("login").addEventListener("submit", (event) => {
   event.preventDefault();
   setToken(byId("token").value);

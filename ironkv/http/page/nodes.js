@@ -36,8 +36,8 @@ function card(node, page) {
       make("div", {}, make("dt", {}, name), make("dd", {}, `${value}`)))));
   }
   if (reasons.length) children.push(make("ul", { class: "reasons" }, ...reasons.map((each) => make("li", {}, each))));
-  if (page.mayChange && told && role === "follower" && page.leader === page.me) {
-    children.push(make("button", { onclick: () => page.transfer(node.id) }, `Let ${node.id} lead`));
+  if (page.mayChange && told && role === "follower" && node.vote !== "learner") {
+    children.push(make("button", { onclick: () => page.change("transfer", node.id) }, `Let ${node.id} lead`));
   }
   return make("article", { class: `node ${told ? "" : "away"}`, "data-node": node.id, "data-role": role, colour: node.colour }, ...children);
 }

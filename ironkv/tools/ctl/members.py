@@ -37,13 +37,15 @@ def _members(way: Access) -> list[dict[str, Any]]:
 
 
 def _table(members: Sequence[Mapping[str, Any]]) -> Any:
-    table = console.table("", "node", "address", ">cluster port", "role", "state", ">on its disk", ">heard")
+    table = console.table(
+        "", "node", "address", ">cluster port", "vote", "role", "state", ">on its disk", ">heard"
+    )
     table.title = None
     for each in members:
         heard = "" if each["lag_ms"] is None else f"{int(each['lag_ms']):,} ms ago"
         table.add_row(
             escape(str(each["id"])), escape(f"{each['host']}:{each['port']}"),
-            str(each.get("cluster_port") or ""), str(each["role"]),
+            str(each["cluster_port"]), str(each["vote"]), str(each["role"]),
             "online" if each["online"] else "[red]offline[/red]",
             "" if each["match"] is None else f"{int(each['match']):,}", heard,
         )  # fmt: skip
@@ -55,10 +57,9 @@ def add(options: argparse.Namespace) -> int:
     call_leader(
         access(options), "RAFT", "ADD", options.id, options.node_host, options.node_port, options.cluster_port
     )
+    name = escape(options.id)
     console.out.print(
-        f"{escape(options.id)} is a learner now. Once it runs and `ironkv-ctl members` shows it level with "
-        f"the leader: `ironkv-ctl members promote {escape(options.id)}`",
-        soft_wrap=True,
+        f"{name} is a member now. A new one has no vote until it has everything", soft_wrap=True
     )
     return 0
 
