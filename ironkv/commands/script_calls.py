@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter_ns
 from typing import Final
 
+from ironkv.commands import usage
 from ironkv.commands.arguments import database_index, integer
 from ironkv.commands.permissions import Permissions
 from ironkv.commands.table import TABLE, Args, Command, Route
@@ -65,15 +67,29 @@ class ScriptCalls:
         if self._read_only and ("write" in row.flags or row.name in _MAY_REPLICATE):
             raise CommandError("ERR Write commands are not allowed from read-only scripts.")
         if not self._may_add and "denyoom" in row.flags:
+            row.usage.rejected += usage.ours
             raise CommandError(OUT_OF_MEMORY)
         watcher = self.db.keyspace.watcher
         if watcher is None:
-            return self._carry_out(row, args)
+            return self._counted(row, args)
         shown = list(args)
         try:
-            return self._carry_out(row, args)
+            return self._counted(row, args)
         finally:
             watcher(self.db.index, shown)
+
+    def _counted(self, row: Command, args: Args) -> tuple[Reply, int]:
+        """A call that is allowed, in INFO commandstats of the node whose client sent the script."""
+        if not usage.ours:
+            return self._carry_out(row, args)
+        began = perf_counter_ns()
+        try:
+            return self._carry_out(row, args)
+        except CommandError:
+            row.usage.failed += 1
+            raise
+        finally:
+            row.usage.took(perf_counter_ns() - began)
 
     def _carry_out(self, row: Command, args: Args) -> tuple[Reply, int]:
         """A call that is allowed."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ironkv.histogram import Histogram
 
+ours = True
+"""Whether what runs now was asked for by a client of this node, and so counts."""
+
 
 class Usage(Histogram):
     """Its values are microseconds per call."""

@@ -163,6 +163,8 @@ def _may_become(old: float, new: float, only: frozenset[bytes]) -> bool:
 
 def parse_zincrby(args: Args) -> float:
     """ZINCRBY key increment member -> increment"""
+    if args[2].upper() in ADD_OPTIONS:  # Redis reads them as ZADD's, and misses the rest
+        raise SyntaxFault
     return real(args[2])
 
 

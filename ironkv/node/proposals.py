@@ -28,6 +28,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ironkv import batch as codec
+from ironkv.commands import usage
 from ironkv.commands.table import Args, find
 from ironkv.errors import NotAvailable, OutcomeUnknown, ReplyError
 from ironkv.machine import Machine
@@ -327,11 +328,9 @@ class Proposals:
 
     def _apply_others(self, entry: Entry) -> None:
         """An entry that nobody here waits for."""
-        if self.timesheet is not None:
-            self.timesheet.ours = False
+        usage.ours = False
         self._machine.apply(entry)
-        if self.timesheet is not None:
-            self.timesheet.ours = True
+        usage.ours = True
 
     def _ride_applied(self, ride: Ride) -> Reply:
         return self._ride(ride, True)

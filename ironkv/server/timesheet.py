@@ -18,6 +18,7 @@ from operator import itemgetter
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
+from ironkv.commands import usage as usages
 from ironkv.commands.latency import Latencies
 from ironkv.commands.slowlog import SlowLog
 from ironkv.commands.table import TABLE, Args, Command, Handler, Route, every, find
@@ -46,8 +47,6 @@ class Timesheet:
     def __init__(self) -> None:
         self.slow_log = SlowLog()
         self.latencies = Latencies()
-        self.ours = True
-        """Whether what runs now was asked for by a client of this node."""
         self.look_ns = 0
         """From which time on a command is looked at."""
         self._light: dict[bytes, Usage] = {}
@@ -83,7 +82,7 @@ class Timesheet:
 
         @functools.wraps(handler)
         def timed(subject: Any, args: Args, *rest: Any) -> Reply:
-            if not self.ours:
+            if not usages.ours:
                 return handler(subject, args, *rest)
             began = perf_counter_ns()
             try:

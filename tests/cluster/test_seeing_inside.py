@@ -74,6 +74,20 @@ def test_every_call_is_counted_once_however_it_came(client: Client) -> None:
     }  # fmt: skip
 
 
+def test_what_scripts_call_is_counted(client: Client) -> None:
+    """That of other nodes' clients is not, and what memory is lacking for is refused."""
+    script = "redis.call('SET',KEYS[1],0) redis.pcall('LPUSH',KEYS[1],1) redis.call('GET',KEYS[1])"
+    client.call("EVAL", script, 1, "a")
+    client.call("EVAL_RO", "redis.call('GET',KEYS[1])", 1, "a")
+    assert calls(client, "eval", "set", "lpush", "get") == [1, 1, 1, 2]
+    client.call("CONFIG", "SET", "maxmemory", 1)
+    with pytest.raises(ErrorReply, match="OOM"):
+        client.call("EVAL", script, 1, "a")
+    client.call("CONFIG", "SET", "maxmemory", 0)
+    found = statistics(client)
+    assert (found["set"]["rejected_calls"], found["lpush"]["failed_calls"]) == (1, 1)
+
+
 def test_what_had_to_wait_is_counted_once(client: Client, connect: Connect) -> None:
     """A BLPOP that waits holds up what comes behind it; that is taken up again later."""
     client.send(["BLPOP", "later", "0"], ["GET", "a"], ["SET", "a", "1"], ["GET", "a"])
@@ -207,7 +221,7 @@ def test_a_monitor_sees_what_the_others_send_and_no_secrets(client: Client, conn
         assert all(re.match(r"\d+\.\d{6} \[\d+ ", line) for line in lines)
         seen = [line.partition(" ")[2] for line in lines]
         assert seen[0] == f'[0 {address}] "SET" "q\\"uo\\\\te" "\\x00\\xff\\n"'
-        assert seen[1] == f'[0 {address}] "SELECT" "3"'
+        assert seen[1] == f'[3 {address}] "SELECT" "3"'
         assert seen[2] == f'[3 {address}] "get" "x"'
         assert seen[3] == f'[3 {address}] "HELLO" "2" "(redacted)" "(redacted)" "(redacted)"'
         assert "secret" not in "".join(lines)

@@ -228,6 +228,7 @@ LINES = [
     "ZADD d -0 y",
     "ZRANGE d 0 -1 WITHSCORES",
     "ZINCRBY e -0 x",
+    "ZINCRBY e xx x",
     "ZADD e INCR -0 y",
     "ZRANGE e 0 -1 WITHSCORES",
     "ZADD f inf x",
