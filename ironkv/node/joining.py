@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ironkv import tls
 from ironkv.errors import Fault
@@ -49,6 +49,11 @@ def join(settings: Settings) -> Configuration:
     except (OSError, ErrorReply, ProtocolFault, tls.TlsError, KeyError, Fault) as error:
         raise Fault(f"--join {settings.cluster.join}: {error}") from error
     log.info("%s was taken in by %s", me.id, settings.cluster.join)
+    return told(members)
+
+
+def told(members: list[dict[str, Any]]) -> Configuration:
+    """Who belongs to the cluster, as RAFT MEMBERS says."""
     addresses = {each["id"]: Address(each["host"], each["port"], each["cluster_port"]) for each in members}
     voters = frozenset(each["id"] for each in members if each["vote"] != "learner")
     return Configuration(voters).located(addresses)

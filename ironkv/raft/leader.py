@@ -280,7 +280,9 @@ class Leadership:
 
     def read(self, read_id: int, asker: str | None, now: float) -> None:
         read = WaitingRead(read_id, asker, now + self._config.election_timeout_ms)
-        if self.lease_holds(now):
+        if asker is not None and asker not in self.followers:
+            self._answer(read, None)  # who was removed serves nothing
+        elif self.lease_holds(now):
             self._answer(read, self._log.commit)
         else:
             self._reads.add(read)

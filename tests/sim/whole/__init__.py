@@ -9,7 +9,9 @@ and their transfer, recovery, compaction and the state machine. Simulated is wha
     computer  a machine: its clock and disk, the process on it, and when it stops
     cluster   the network between the computers, and the run: a storm, then a calm
     troubles  what may go wrong in one run, and how often
+    callers   connections to the nodes, and what goes over them
     clients   what clients ask, and what they were told
+    membership operators who change the members, and nodes that ask to be taken in
     history   whether that can be explained by one copy of the data (linearizability)
     checks    what must hold at every moment, whatever goes wrong
 

@@ -30,6 +30,8 @@ class Tally:
     leaders: int = 0
     snapshots: int = 0
     disks_lost: int = 0
+    changes: int = 0
+    orders: int = 0
     undecided: int = 0
 
     def __add__(self, other: Tally) -> Tally:
@@ -50,6 +52,8 @@ def one(seed: int) -> tuple[int, str | None, Tally]:
         len(checks.leaders),
         run.snapshots,
         run.wiped + run.damaged,
+        len(checks.configurations) - 1,
+        run.orders_done,
         checks.history.undecided,
     )
     return seed, None, tally
@@ -131,7 +135,8 @@ def report(total: Tally, failed: int, seconds: float, end: str = "\n") -> None:
         f"{total.runs:,} runs, {failed} with a violation; {total.entries:,} entries, "
         f"{total.operations:,} operations ({total.undecided} keys not judged), "
         f"{total.leaders:,} leaders, {total.snapshots:,} snapshots, "
-        f"{total.disks_lost:,} disks lost; {seconds:.0f} s, {speed:.0f} times real time",
+        f"{total.disks_lost:,} disks lost, {total.changes:,} changes of members "
+        f"({total.orders:,} orders done); {seconds:.0f} s, {speed:.0f} times real time",
         end=end,
         flush=True,
     )

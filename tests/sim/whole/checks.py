@@ -14,10 +14,12 @@ from zlib import crc32
 from ironkv.errors import CommandError, Fault, NotAvailable
 from ironkv.images import extras, parts
 from ironkv.keyspace.keyspace import Keyspace
-from ironkv.raft.messages import AppendReply, Entry, Message, Persist, Vote, VoteReply
+from ironkv.raft.configuration import Configuration
+from ironkv.raft.messages import AppendReply, Entry, EntryKind, Message, Persist, Vote, VoteReply
 from ironkv.raft.quorum import majority
 from ironkv.storage import codec
 from tests.sim.checks import must
+from tests.sim.whole import membership
 from tests.sim.whole.history import History
 from tests.sim.whole.lmdb import Disk
 
@@ -38,6 +40,10 @@ class Checks:
         """A checksum over what the commands of an entry replied, wherever it was applied first."""
         self.states: dict[int, bytes] = {}
         """The digest of the state at an index, from the snapshots."""
+        self.configurations = [(0, Configuration(frozenset(cluster.founders)))]
+        """Those that were committed, each with its index; 0: what the cluster began with."""
+        self.newer: set[tuple[int, Configuration]] = set()
+        """Those behind the newest of them that have ruled on some node, whatever became of them."""
         self.leaders: dict[int, tuple[str, int]] = {}
         self.votes: dict[tuple[str, int], str] = {}
         """Who has whose vote; those of fresh nodes are only theirs as long as their disk lives."""
@@ -50,6 +56,8 @@ class Checks:
         self.history.led_since = cluster.calm_from + 1000
         self.epochs: dict[bytes, int] = {}
         self.answered = 0
+        self.outside: dict[str, float] = {}
+        """Who knows that it is no member, and since when."""
 
     # -- a process begins, and ends
 
@@ -88,6 +96,8 @@ class Checks:
         assert computer.process is not None
         applied = computer.process.machine.applied
         must(applied <= len(self.log), f"{computer.name} recovers {applied}, which nobody has committed")
+        self._rules_again(computer)
+        self.members(computer)
 
     def refused(self, computer: Computer, reason: str) -> None:
         """It does not start: right if its disk is damaged, and only then."""
@@ -166,11 +176,68 @@ class Checks:
             return
         must(index == len(self.log) + 1, f"{computer.name} applies {index}, nobody has {len(self.log) + 1}")
         self.log.append(now)
-        holders = sum(1 for each in self.cluster.computers.values() if has_held(each, index, now))
+        if entry.kind is EntryKind.CONFIG:
+            self._reconfigured(index, Configuration.decode(entry.data))
+        holders = {name for name, each in self.cluster.computers.items() if has_held(each, index, now)}
         must(
-            holders >= majority(len(self.cluster.names)),
-            f"entry {index} of term {entry.term} is committed on {holders} disks",
+            any(agrees(each, holders) for each in self.ruling()),
+            f"entry {index} of term {entry.term} is committed on the disks of {sorted(holders)}",
         )
+
+    # -- members
+
+    def ruling(self) -> list[Configuration]:
+        """Those that may rule on a node which has all that is committed."""
+        return [self.configurations[-1][1], *(each for _, each in self.newer)]
+
+    def configuration_at(self, index: int) -> tuple[int, Configuration]:
+        """What the committed log says of who belonged at an entry."""
+        return next(each for each in reversed(self.configurations) if each[0] <= index)
+
+    def _reconfigured(self, index: int, now: Configuration) -> None:
+        before = self.configurations[-1][1]
+        must(membership.step(before, now), f"{before} is followed by {now}")
+        self.configurations.append((index, now))
+        self.newer = {each for each in self.newer if each[0] > index}
+
+    def members(self, computer: Computer) -> None:
+        """It has applied entries, or another configuration rules."""
+        process = computer.process
+        assert process is not None
+        core, (index, said) = process.driver.core, process.machine.membership
+        at, committed = self.configuration_at(process.machine.applied)
+        must(
+            index == at and (not at or said == committed),
+            f"{computer.name} holds {said} of entry {index} for the members, but it is {committed} of {at}",
+        )
+        if core._members.index > self.configurations[-1][0]:
+            self.newer.add((core._members.index, core.configuration))
+        if computer.name in committed.everybody | core.configuration.everybody:
+            self.outside.pop(computer.name, None)
+        else:
+            self.outside.setdefault(computer.name, self.cluster.world.now)
+
+    def _rules_again(self, computer: Computer) -> None:
+        """A node that starts goes by the newest configuration on its disk, committed or not (§6)."""
+        assert computer.process is not None
+        applied, table = computer.process.machine.applied, computer.entries
+        at, newest = self.configuration_at(applied)
+        for key in reversed(table.keys):
+            if codec.index_of(key) <= applied or computer.disk.damaged:
+                break
+            entry = codec.decode_entry(codec.index_of(key), table.values[key])
+            if entry.kind is EntryKind.CONFIG:
+                at, newest = entry.index, Configuration.decode(entry.data)
+                break
+        rules = computer.process.driver.core.configuration
+        must(not at or rules == newest, f"{computer.name} starts with {rules}, its log says {newest}")
+
+    def served(self, computer: Computer | None, asked_at: float) -> None:
+        """A client was given what it asked for."""
+        self.answered += 1
+        if computer is not None:
+            since = self.outside.get(computer.name, inf)
+            must(asked_at <= since, f"{computer.name} serves, though it knows that it is no member")
 
     def _came_of(self, computer: Computer, index: int, stamp_ms: int, replies: list[Any]) -> None:
         shown = [str(reply) if isinstance(reply, CommandError) else reply for reply in replies]
@@ -209,6 +276,12 @@ class Checks:
                     same = same or codec.term_of(first) == codec.term_of(second)
                     if same:
                         must(first[4:] == second[4:], "two entries of one index and term differ")
+
+
+def agrees(configuration: Configuration, holders: set[str]) -> bool:
+    """Whether these are a majority of each set of voters."""
+    sets = [each for each in (configuration.voters, configuration.outgoing) if each]
+    return all(len(each & holders) >= majority(len(each)) for each in sets)
 
 
 def fact(entry: Entry) -> Fact:

@@ -9,18 +9,21 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from ironkv.config import Settings
+from ironkv.raft.configuration import Configuration
 from tests.sim.checks import Violation, must
 from tests.sim.whole import threads, troubles
 from tests.sim.whole.checks import Checks
 from tests.sim.whole.clients import Client
 from tests.sim.whole.computer import Broken, Computer
 from tests.sim.whole.lmdb import Disk, Lmdb
+from tests.sim.whole.membership import Operator, added
 from tests.sim.whole.world import World
 
 HEARTBEAT_MS = 50
@@ -28,6 +31,10 @@ TIMEOUT_MS = 300
 STORM_MS = 5000.0
 CALM_MS = 3000.0
 CLIENTS = 6
+SETTLING_MS = 1500.0
+"""How much longer the calm is where members change."""
+FILE_MS = 800.0
+"""In a calm: a member that cannot join by then, as there is no leader, is given the others' names instead."""
 
 
 class Cluster:
@@ -43,14 +50,25 @@ class Cluster:
         self.calm_from = STORM_MS
         self.cuts: set[tuple[str, str]] = set()
         self.births = count(1)
-        self.checks = Checks(self)
         self.reads = chance.choice(("lease", "lease", "lease", "quorum"))
         self.keep_entries = chance.choice((0, 5, 50, 100_000))
         self.snapshot_every = chance.choice((150, 600, 2500))
         self.client_every = chance.choice((8, 25, 80))
         self.clocks_jumped = self.weather.clocks_off > 0
         self.installed = self.wiped = self.damaged = self.snapshots = 0
-        self.names = [f"n{number + 1}" for number in range(chance.choice((3, 3, 3, 5)))]
+        self.founders = [f"n{number + 1}" for number in range(chance.choice((3, 3, 3, 5)))]
+        self.names = list(self.founders)
+        self.changing = not seed >> 4 & 1
+        """Whether members change in this run; one that went by chance would make other runs of old seeds."""
+        self.order_every, self.orders_done, self.operators = 0.0, 0, list[Operator]()
+        if self.changing:
+            self.names += [f"n{len(self.names) + 1 + number}" for number in range(chance.choice((1, 2, 3)))]
+            self.order_every = chance.choice((100, 300, 900))
+            self.weather = self.storm = replace(
+                self.weather, troubles=(*self.weather.troubles, *troubles.OF_MEMBERS)
+            )
+            self.operators = [Operator(self, number) for number in range(2)]
+        self.checks = Checks(self)
         self.computers = {name: Computer(self, name) for name in self.names}
         self.clients = [Client(self, number) for number in range(CLIENTS)]
         self.tell(f"{self.weather} reads={self.reads}")
@@ -59,16 +77,20 @@ class Cluster:
         if self.trace:
             print(f"{self.world.now:9.2f}  {line.replace(str(self.path), '')}")
 
-    def settings(self, name: str) -> Settings:
+    def settings(self, computer: Computer) -> Settings:
+        name = computer.name
+        known = [name] if computer.joins else computer.file
         members = [
             {"id": each, "host": "10.0.0.1", "port": 7000 + place, "cluster_port": 8000 + place}
             for place, each in enumerate(self.names)
+            if each in known
         ]
         me = self.names.index(name)
+        join = "10.0.0.1:7000" if computer.joins else ""
         return Settings(
             node={"id": name, "data_dir": str(self.path / name)},
             server={"bind": "10.0.0.1", "port": 7000 + me},
-            cluster={"enabled": True, "name": "c", "port": 8000 + me, "nodes": members},
+            cluster={"enabled": True, "name": "c", "port": 8000 + me, "nodes": members, "join": join},
             raft={"heartbeat_ms": HEARTBEAT_MS, "election_timeout_ms": TIMEOUT_MS, "reads": self.reads},
             snapshot={
                 "keep_entries": self.keep_entries,
@@ -87,12 +109,35 @@ class Cluster:
         return SimpleNamespace(f_bavail=pages, f_frsize=4096, f_blocks=1 << 23)
 
     def may_lose_a_disk(self, computer: Computer) -> bool:
-        """At most one disk is lost at a time, the next when the node of the last has everything again."""
+        """At most one disk is lost at a time, the next when the node of the last has everything again, or is
+        no member any more (raft.membership); and none that nobody else's disk makes up for."""
+        ruling = self.checks.ruling()
+        if any(
+            voters == {computer.name}
+            for each in ruling
+            for voters in (each.voters, each.outgoing, each.voters - self.unborn())
+        ):
+            return False
         return not any(
             each.beyond_help or each.disk.damaged or (each.lost and each.promised().fresh)
             for each in self.computers.values()
-            if each is not computer
+            if each is not computer and self.is_member(each, ruling)
         )
+
+    def unborn(self) -> set[str]:
+        """Nodes that have never been there."""
+        return {name for name, each in self.computers.items() if not each.life}
+
+    @staticmethod
+    def is_member(computer: Computer, ruling: list[Configuration]) -> bool:
+        return any(computer.name in each.everybody for each in ruling)
+
+    def has_to_join(self, computer: Computer) -> bool:
+        """Whether a node that lost its disk is to be taken in again, or starts as it is in its settings."""
+        if not self.changing:
+            return False
+        founder = computer.name in self.founders and self.is_member(computer, self.checks.ruling())
+        return not founder or self.chance.random() < 0.5
 
     # -- the network
 
@@ -102,7 +147,7 @@ class Cluster:
             # On a connection to the life before: it breaks, and the next one begins with hello.
             sender.later(chance.expovariate(1 / weather.delay), lambda: self._hello(sender, receiver))
             return
-        births = sender.birth, receiver.birth
+        births, life = (sender.birth, receiver.birth), sender.life
         for _ in range(2 if chance.random() < weather.repeat else 1):
             if (sender.name, to) in self.cuts or chance.random() < weather.loss:
                 self.tell(f"{sender.name} → {to} a frame is lost")
@@ -111,11 +156,24 @@ class Cluster:
             if chance.random() < weather.late:
                 delay += chance.uniform(0, weather.late_by)
             # Not tied to a life: a frame may reach the process that was started after its addressee died.
-            self.world.after(delay, lambda: self._arrive(sender, receiver, frame, births))
+            self.world.after(delay, lambda: self._arrive(sender, receiver, frame, births, life))
 
     @staticmethod
-    def _arrive(sender: Computer, to: Computer, frame: bytes, births: tuple[int, int]) -> None:
-        to.do(lambda: to.receive(sender, frame, births))
+    def _arrive(sender: Computer, to: Computer, frame: bytes, births: tuple[int, int], life: int) -> None:
+        to.do(lambda: to.receive(sender, frame, births, life))
+
+    def part(self, one: Computer, other: Computer) -> None:
+        """One does not dial the other any more: both notice that the connection ends."""
+
+        def ends(here: Computer, there: str) -> None:
+            process = here.process
+            if process is not None:
+                process.guests.pop(there, None)
+                if not process.reaches(there) or here is other:
+                    process._on_peer(there, False)
+
+        for here, there in ((one, other.name), (other, one.name)):
+            here.later(self.chance.expovariate(1), lambda here=here, there=there: ends(here, there))
 
     def _hello(self, computer: Computer, peer: Computer) -> None:
         if peer.process is not None and (computer.name, peer.name) not in self.cuts:
@@ -130,7 +188,12 @@ class Cluster:
 
     @staticmethod
     def connection(computer: Computer, peer: str, up: bool) -> None:
-        computer.do(lambda: computer.process and computer.process._on_peer(peer, up))
+        def notice() -> None:
+            process = computer.process
+            if process is not None and (peer in process.roster.peers or process.guests.pop(peer, 0)):
+                process._on_peer(peer, up)
+
+        computer.do(notice)
 
     # -- the machines
 
@@ -141,15 +204,15 @@ class Cluster:
         self.world.after(self.chance.expovariate(1 / mean_ms), computer.start)
 
     def clients_lose(self, computer: Computer) -> None:
-        for client in self.clients:
-            client.lose(computer)
+        for caller in (*self.clients, *self.operators, *(each.joiner for each in self.computers.values())):
+            caller.lose(computer)
 
     def _trouble(self) -> None:
         if not self.stormy:
             return
         kind = self.chance.choice((*self.weather.troubles, "heal"))
         self.tell(f"trouble: {kind}")
-        troubles.TROUBLES[kind](self, self._victim())
+        (troubles.TROUBLES.get(kind) or troubles.OF_MEMBERS[kind])(self, self._victim())
         self.world.after(self.chance.expovariate(1 / self.weather.trouble_every), self._trouble)
 
     def _victim(self) -> Computer:
@@ -173,16 +236,16 @@ class Cluster:
 
     def run(self) -> None:
         with self._applied():
-            for computer in self.computers.values():
-                self.world.after(self.chance.uniform(0, 100), computer.start)
-            for client in self.clients:
-                self.world.after(self.chance.uniform(300, 700), client.go_on)
+            for founder in self.founders:
+                self.world.after(self.chance.uniform(0, 100), self.computers[founder].start)
+            for caller in (*self.clients, *self.operators):
+                self.world.after(self.chance.uniform(300, 700), caller.go_on)
             self.world.after(self.chance.expovariate(1 / self.weather.trouble_every) + 300, self._trouble)
             self.world.after(250, self._look_around)
             self.world.after(600, self._keep_house)
             self.world.run_until(STORM_MS)
             self._calm()
-            self.world.run_until(STORM_MS + CALM_MS)
+            self.world.run_until(STORM_MS + CALM_MS + SETTLING_MS * self.changing)
             self._demand_progress()
 
     @contextlib.contextmanager
@@ -210,38 +273,91 @@ class Cluster:
         self.stormy = False
         self.weather = troubles.CALM
         self.cuts.clear()
+        for operator in self.operators:
+            operator.stop()
+        ruling = self._ruling_anywhere()
         for computer in self.computers.values():
             computer.disk_slow_until = 0
             computer.disk.full = computer.disk.fail = False
             computer.disk.cut_in = 0
             if computer.beyond_help or computer.disk.damaged:
                 computer.replace_disk()
+            if self.changing:
+                # A dead node that is no member may come back all the same, and not know it.
+                wanted = self.is_member(computer, ruling)
+                computer.dead = not wanted and (not computer.life or self.chance.random() < 0.5)
             if computer.process is None:
                 computer.start()
             computer.resume()
+        if self.changing:
+            self.world.after(FILE_MS, self._start_by_file)
+
+    def _ruling_anywhere(self) -> list[Configuration]:
+        cores = [each.core for each in self.computers.values()]
+        return [*self.checks.ruling(), *(core.configuration for core in cores if core is not None)]
+
+    def _start_by_file(self) -> None:
+        """Nobody can be taken in where there is no leader: an operator writes down who the others are."""
+        ruling = self._ruling_anywhere()
+        for computer in self.computers.values():
+            if computer.process is None and computer.told is None and self.is_member(computer, ruling):
+                computer.joins, computer.dead = False, False
+                computer.file = sorted(self.checks.configurations[-1][1].electors | {computer.name})
+                computer.start()
 
     def _demand_progress(self) -> None:
         """One leader; and within a second a write on every node, and reads of all keys from each."""
-        must(len(self.leaders()) == 1, f"{len(self.leaders())} leaders after the storm")
         for client in self.clients:
             client.stop()
+        leader = self._leads()
         last = [Client(self, 100 + place) for place in range(len(self.names))]
-        written = last[0].ask_at_last(self.leaders()[0], [[b"SET", b"last", b"word"]])
+        written = last[0].ask_at_last(leader, [[b"SET", b"last", b"word"]])
         self.world.run_until(self.world.now + 500)
         must(written.replies == [b"OK"], f"a write after the storm: {written.replies}")
+        if self.changing:
+            self._demand_change(leader)
+            leader = self._leads()
+        assert leader.core is not None
+        members = leader.core.configuration
+        must(not members.joint, "a change of members is not brought to its end after the storm")
         keys = self.checks.history.keys()
-        asked = [
-            client.read_all(computer, keys)
-            for client, computer in zip(last, self.computers.values(), strict=True)
-        ]
+        readers = {
+            name: client.read_all(self.computers[name], keys)
+            for name, client in zip(self.names, last, strict=True)
+            if self.computers[name].process is not None
+        }
         self.world.run_until(self.world.now + 1000)
-        for computer, reader in zip(self.computers.values(), asked, strict=True):
-            must(computer.process is not None, f"{computer.name} is down after the storm")
-            must(not reader.waiting, f"reads from {computer.name} are not answered after the storm")
-            must(computer.core is not None and not computer.core.fresh, f"{computer.name} is still fresh")
+        for name in sorted(members.everybody):
+            computer = self.computers[name]
+            must(computer.process is not None, f"{name} is down after the storm")
+            must(not readers[name].waiting, f"reads from {name} are not answered after the storm")
+            must(computer.core is not None and not computer.core.fresh, f"{name} is still fresh")
+            must(computer.core is not None and computer.core.configuration == members, f"{name} sees others")
         self.checks.logs_match()
         self.checks.same_state()
         self.checks.history.check()
+
+    def _leads(self) -> Computer:
+        leaders = self.leaders()
+        must(len(leaders) == 1, f"{len(leaders)} leaders after the storm: {[each.name for each in leaders]}")
+        return leaders[0]
+
+    def _demand_change(self, leader: Computer) -> None:
+        """Where nothing fails, an order is carried out: the leader removes itself, or takes in another."""
+        assert leader.core is not None
+        members = leader.core.configuration
+        outside = [
+            name for name in self.names if name not in members.everybody and self.computers[name].running
+        ]
+        words = [b"REMOVE", leader.name.encode()]
+        if len(members.voters) < 3 or (outside and self.chance.random() < 0.5):
+            words = added(self, self.chance.choice(outside)) if outside else [b"TRANSFER"]
+            if not outside and len(members.voters) < 2:
+                return
+        asked = self.chance.choice([self.computers[name] for name in sorted(members.everybody)])
+        order = Operator(self, 9).order(asked, words)
+        self.world.run_until(self.world.now + 1000)
+        must(order.replies == [b"OK"], f"{b' '.join(words).decode()} after the storm: {order.replies}")
 
 
 @contextlib.contextmanager

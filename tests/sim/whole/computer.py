@@ -11,6 +11,7 @@ from ironkv.config import Settings
 from ironkv.errors import Fault
 from ironkv.node.node import Node
 from ironkv.peers import wire
+from ironkv.raft.configuration import Configuration
 from ironkv.raft.core import RaftCore
 from ironkv.raft.messages import Message, Role
 from ironkv.storage import codec
@@ -18,6 +19,7 @@ from tests.sim import describe
 from tests.sim.checks import Violation, must
 from tests.sim.whole import threads
 from tests.sim.whole.lmdb import Disk, PowerCut, Table
+from tests.sim.whole.membership import Joiner
 from tests.sim.whole.world import WALL_MS, Timer
 
 if TYPE_CHECKING:
@@ -59,6 +61,15 @@ class Computer:
         self.disk_slow_until = 0.0
         self.beyond_help: str | None = None
         """Why the process does not start any more."""
+        self.dead = False
+        """Nobody starts it any more."""
+        self.file = cluster.founders
+        """The nodes in its settings."""
+        self.joins = name not in cluster.founders
+        """It has to be taken in before it starts with an empty disk."""
+        self.told: Configuration | None = None
+        """What it was told then."""
+        self.joiner = Joiner(self)
         self.draw_clock()
 
     @property
@@ -150,7 +161,10 @@ class Computer:
 
     def start(self) -> None:
         """Start the process: it recovers from what is on the disk, and joins."""
-        if self.process is not None or self.beyond_help is not None:
+        if self.process is not None or self.beyond_help is not None or self.dead:
+            return
+        if self.joins and self.told is None:
+            self.joiner.begin()
             return
         self.life += 1
         self.known, self.held = {}, None
@@ -158,7 +172,7 @@ class Computer:
         before, self.world.turn_of = self.world.turn_of, self
         process = None
         try:
-            process = Process(self, self.cluster.settings(self.name))
+            process = Process(self, self.cluster.settings(self))
             process.begin()
         except (Fault, Stopped) as fault:
             reason = str(fault.fault if isinstance(fault, Stopped) else fault)
@@ -217,7 +231,8 @@ class Computer:
             self.lost.clear()
         self.lost.append(gone)
         self.disk = Disk()
-        self.beyond_help = None
+        self.beyond_help = self.told = None
+        self.joins = self.cluster.has_to_join(self)
         self.birth = next(self.cluster.births)
         shutil.rmtree(self.path, ignore_errors=True)
 
@@ -239,12 +254,14 @@ class Computer:
 
     # -- the network
 
-    def receive(self, sender: Computer, frame: bytes, births: tuple[int, int]) -> None:
+    def receive(self, sender: Computer, frame: bytes, births: tuple[int, int], life: int) -> None:
         """A frame from one life to another; links see to it that both are of today (peers.links)."""
         if births[1] != self.birth or not self.meet(sender.name, births[0]):
             return
         process = self.process
         assert process is not None
+        if life == sender.life:
+            process.visited(sender)
         mail = wire.parse(frame[wire.HEAD.size :], sender.name, self.name)
         if isinstance(mail, wire.Parcel):
             process._on_parcel(sender.name, mail.content)
@@ -293,6 +310,8 @@ class Process(Node):
     def __init__(self, computer: Computer, settings: Settings) -> None:
         self.computer = computer
         self._released = False
+        self.guests: dict[str, int] = {}
+        """Who has called that this node does not dial, and in which life: it is answered where it called."""
         super().__init__(settings)
         self._loop: Any = Loop(computer)
         self._creep = 0.0
@@ -340,19 +359,50 @@ class Process(Node):
             checks.leaving(self.computer, message)
             by_peer.setdefault(message.to, []).append(message)
         for peer, mail in by_peer.items():
-            self.computer.cluster.post(self.computer, peer, wire.mail(mail, self.wall_ms(), cluster_ms))
+            if self.reaches(peer):
+                self.computer.cluster.post(self.computer, peer, wire.mail(mail, self.wall_ms(), cluster_ms))
 
     def send_parcel(self, peer: str, parcel: list[Any]) -> None:
-        self.computer.cluster.post(self.computer, peer, wire.parcel(parcel))
+        self.tell(peer, wire.parcel(parcel))
 
     def spread(self, messages: list[tuple[bool, bytes, bytes]]) -> None:
-        for peer in self.computer.cluster.names:
-            if peer != self.computer.name:
-                self.computer.cluster.post(self.computer, peer, wire.published(messages))
+        for peer in self.roster.peers:
+            self.tell(peer, wire.published(messages))
 
     def tell(self, peer: str, frame: bytes) -> bool:
-        self.computer.cluster.post(self.computer, peer, frame)
+        cluster = self.computer.cluster
+        if not self.reaches(peer) or cluster.computers[peer].process is None:
+            return False
+        cluster.post(self.computer, peer, frame)
         return True
+
+    # -- links, as far as members change them
+
+    def reaches(self, peer: str) -> bool:
+        """Whether it dials the peer, or the peer dials it and has spoken."""
+        if peer in self.roster.peers:
+            return True
+        other = self.computer.cluster.computers[peer]
+        return other.process is not None and self.guests.get(peer) == other.life
+
+    def visited(self, sender: Computer) -> None:
+        name = sender.name
+        if name not in self.roster.peers and self.guests.get(name) != sender.life:
+            dials = sender.process is not None and self.computer.name in sender.process.roster.peers
+            if dials:
+                self.guests[name] = sender.life
+                self._on_peer(name, True)
+
+    def members_changed(self) -> None:
+        computer, before = self.computer, set(self.roster.peers)
+        super().members_changed()
+        if self.loading:
+            return
+        cluster = computer.cluster
+        cluster.checks.members(computer)
+        cluster.tell(f"{computer.name} goes by {describe.members(self.driver.core.configuration)}")
+        for peer in sorted(before - self.roster.peers.keys()):
+            cluster.part(computer, cluster.computers[peer])
 
     def role_changed(self) -> None:
         super().role_changed()
@@ -367,3 +417,4 @@ class Process(Node):
         super().applied(index, size)
         self._creep = 0.0
         must(index == self.machine.applied, "the machine and the driver disagree")
+        self.computer.cluster.checks.members(self.computer)

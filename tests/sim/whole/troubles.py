@@ -247,6 +247,35 @@ def clock_jump(cluster: Cluster, computer: Computer) -> None:
     cluster.tell(f"the clock of {computer.name} is set {computer.wall_off_ms:+.0f} ms off")
 
 
+def die(cluster: Cluster, computer: Computer) -> None:
+    """A node that nobody starts again, unless it is added anew; one at a time."""
+    if not any(each.dead for each in cluster.computers.values()):
+        computer.crash()
+        computer.dead = True
+        cluster.tell(f"{computer.name} is dead")
+
+
+def back(cluster: Cluster, computer: Computer) -> None:
+    """One that was dead comes back, and may not know that it was removed."""
+    for each in cluster.computers.values():
+        if each.dead:
+            each.dead = False
+            if each.life:
+                each.start()
+
+
+def recruit(cluster: Cluster, computer: Computer) -> None:
+    """One more computer asks to be taken in."""
+    new = [
+        each for each in cluster.computers.values() if each.process is None and each.joins and not each.dead
+    ]
+    if new:
+        cluster.chance.choice(new).start()
+
+
+OF_MEMBERS = {"die": die, "back": back, "recruit": recruit}
+"""Where members change."""
+
 TROUBLES = {
     "crash": crash,
     "blink": blink,

@@ -84,6 +84,7 @@ class World:
             "ironkv.node.node.random": generators,
             "ironkv.keyspace.keyspace.random": generators,
             "ironkv.node.view.secrets": numbers,
+            "ironkv.node.joining.join": lambda settings: self.turn_of.told,  # type: ignore[union-attr]
             "ironkv.storage.directory.secrets": numbers,
             "ironkv.storage.environment.lmdb": lmdb,
             "ironkv.storage.journal.lmdb": lmdb,
