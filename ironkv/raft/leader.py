@@ -206,6 +206,11 @@ class Leadership:
         voters = self._members.voters.others
         return all(self.followers[name].round >= since for name in voters if name != peer)
 
+    def _may_welcome(self, peer: str) -> bool:
+        """Whether a fresh follower may be told that it has caught up. A learner has no promises to keep: what
+        an earlier life of it promised as a voter ended when its removal was committed (membership.py)."""
+        return peer in self._members.current.learners or self.counts(peer)
+
     def stranded(self) -> tuple[str, ...]:
         """The connected followers that need entries from before the log."""
         first = self._log.first_index
@@ -413,7 +418,7 @@ class Leadership:
         # A follower that needs compacted entries is kept loyal with an Append that fits any log.
         prev = progress.next - 1 if log.knows(progress.next - 1) else 0
         prev_term = log.term(prev) if prev else 0
-        welcome = progress.fresh_since > 0 and self.settled and self.counts(peer)
+        welcome = progress.fresh_since > 0 and self.settled and self._may_welcome(peer)
         number = self.rounds.number
         self._outbox.append(
             Append(self._me, peer, self.term, prev, prev_term, log.commit, number, entries, welcome)

@@ -27,6 +27,12 @@ Such a follower has caught up when it holds, on disk, all that its leader knew a
 leader committed an entry of its own term: that is everything X ever helped to commit. It then counts
 as having voted in this term, and is fresh no longer. A leader forgets what an older life of a follower
 has acknowledged (`Progress.reborn`), and nothing of that life may reach it later (`peers.links`).
+
+Learners    need not wait for every voter's answer. Say X was a voter once, lost its disk, was removed and is
+    a learner now. Its removal J is committed: by a majority of the voters of then, and whatever X had
+    acknowledged is below J in their logs. A candidate that X voted for, in whatever term, either has J, and
+    then X is no voter of its; or it lacks J, and a majority of the old voters has somebody in it who has J
+    and is not X (X counted for J only by the rule above) and refuses.
 """
 
 from __future__ import annotations

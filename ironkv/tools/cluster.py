@@ -186,10 +186,13 @@ class ThrowawayCluster(Cluster):
         path.write_text(file)
         return Node(Settings.read(path), self.directory, environment=self._environment)
 
-    def newcomer(self, node_id: str, by: Node) -> Node:
-        """A node that will join through `by` when it is started; not one of `nodes` yet."""
+    def newcomer(self, node_id: str, by: Node, otherwise: Mapping[str, TomlValue] | None = None) -> Node:
+        """A node that will join through `by` when it is started; not one of `nodes` yet. `otherwise` goes
+        into its cluster section."""
         port, cluster_port, http_port = free_ports(3)
-        cluster = {**self._settings.get("cluster", {}), "enabled": True, "join": by.address}
+        cluster = {
+            **self._settings.get("cluster", {}), "enabled": True, "join": by.address, **(otherwise or {})
+        }  # fmt: skip
         settings = {**self._settings, "cluster": cluster}
         file = node_file(node_id, [(node_id, port, cluster_port)], settings, {node_id: http_port})
         return self._node(node_id, file)

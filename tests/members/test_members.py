@@ -116,3 +116,100 @@ def says(node: Node) -> str:
             return str(client.call("GET", "count"))
     except ErrorReply as error:
         return str(error)
+    except OSError:
+        return ""
+
+
+def test_a_node_comes_back_to_strangers() -> None:
+    """While it was down all the others were replaced: it is called by nodes that its log does not know. The
+    newcomers were sent a snapshot, and know the members from that when they start again."""
+    settings = {"snapshot": {"keep_entries": 1, "keep_bytes": 0, "every_s": 1}}
+    with ThrowawayCluster(3, settings=settings) as cluster:
+        leader = cluster.wait_for_leader()
+        with leader.connect() as client:
+            client.pipeline([("SET", f"key{number}", number) for number in range(100)])
+        sleeper, leaves = cluster.followers(leader)
+        sleeper.stop()
+        before = [leader, leaves]
+        cluster.nodes = [*before]
+        order(leader, "SNAPSHOT")
+        for name in ("node4", "node5"):
+            newcomer = cluster.newcomer(name, leader)
+            newcomer.start()
+            cluster.nodes.append(newcomer)
+            wait_for(lambda name=name: name in voters(leader), f"{name} votes")
+        for node in before:
+            order(cluster["node4"], "REMOVE", node.id)
+            cluster.nodes.remove(node)
+            node.kill()
+        cluster.write("SET", "after", "all of them")
+        cluster.kill_all()
+        everybody = [*cluster.nodes, sleeper]
+        cluster.nodes = everybody
+        cluster.start()
+        assert voters(sleeper) == {node.id for node in everybody}
+        assert cluster.write("GET", "after") == b"all of them"
+        assert cluster.write("DBSIZE") == 101
+
+
+def test_a_node_that_slept_through_its_removal(cluster: ThrowawayCluster) -> None:
+    """It disturbs nobody, and serves nothing; taken in again it goes on with the data it has."""
+    leader = cluster.wait_for_leader()
+    sleeper, other = cluster.followers(leader)
+    sleeper.kill()
+    order(other, "REMOVE", sleeper.id)
+    with pytest.raises(ErrorReply, match="is no member"):
+        order(other, "REMOVE", sleeper.id)
+    cluster.nodes = [leader, other]
+    term = cluster.facts()[leader.id].term  # type: ignore[union-attr]
+    sleeper.start()
+    wait_for(lambda: says(sleeper).startswith("CLUSTERDOWN no leader is known"), "it waits")
+    for _ in range(20):
+        cluster.write("INCR", "count")
+    assert cluster.facts()[leader.id].term == term  # type: ignore[union-attr]
+    host, port = sleeper.settings.host, sleeper.settings.port
+    order(leader, "ADD", sleeper.id, host, port, sleeper.settings.cluster_port)
+    cluster.nodes.append(sleeper)
+    wait_for(lambda: sleeper.id in voters(sleeper), "it votes again")
+    cluster.wait_until_level()
+
+
+def test_a_node_that_cannot_join_says_why(cluster: ThrowawayCluster) -> None:
+    for number, (name, value, complaint) in enumerate(
+        [
+            ("name", "another", "that node is of cluster 'ironkv-throwaway', this is 'another'"),
+            ("join", "127.0.0.1:1", "Connection refused"),
+        ]
+    ):
+        newcomer = cluster.newcomer(f"newcomer{number}", cluster.nodes[0], {name: value})
+        newcomer.start()
+        assert newcomer.exit_status() == 70
+        assert "--join 127.0.0.1:" in newcomer.log_tail()
+        assert complaint in newcomer.log_tail()
+        assert not newcomer.data_dir.exists()
+
+
+def test_what_the_settings_may_say(cluster: ThrowawayCluster) -> None:
+    """Once the log names the members, the file need not; but what stood alone stays alone."""
+    follower = cluster.followers()[0]
+    newcomer = cluster.newcomer("node4", follower)
+    newcomer.start()
+    leader = cluster.wait_for_leader()
+    wait_for(lambda: "node4" in voters(leader), "it votes")
+    wait_for(lambda: "node4" in voters(follower), "it is known")
+    file = follower.settings.config
+    text = file.read_text()
+    follower.stop()
+    alone = text.split("[[cluster.nodes]]")[0].replace("enabled = true", "enabled = false", 1)
+    file.write_text(alone)
+    follower.start()
+    assert follower.exit_status() == 70
+    assert (
+        "belongs to members ['node1', 'node2', 'node3', 'node4'], this is members []" in follower.log_tail()
+    )
+    others = [each for each in text.split("[[cluster.nodes]]")[1:] if f'"{follower.id}"' not in each]
+    file.write_text(text.replace("[[cluster.nodes]]" + others[0], ""))  # who is left out is found in the log
+    follower.start()
+    cluster.nodes.append(newcomer)
+    cluster.wait_until_level()
+    assert len(voters(follower)) == 4
