@@ -55,8 +55,9 @@ class Cluster:
 
     def facts(self) -> dict[str, Facts | None]:
         """What every node says of itself, asked at the same time."""
-        with ThreadPoolExecutor(len(self.nodes)) as pool:
-            return dict(zip((n.id for n in self.nodes), pool.map(Node.facts, self.nodes), strict=True))
+        nodes = [*self.nodes]  # tests add some, and take some away
+        with ThreadPoolExecutor(len(nodes)) as pool:
+            return dict(zip((node.id for node in nodes), pool.map(Node.facts, nodes), strict=True))
 
     def leader(self) -> Node | None:
         """The node that leads, as far as the nodes say. Of two that claim it, the older does not know yet."""

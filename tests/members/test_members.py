@@ -55,6 +55,7 @@ class Writer(threading.Thread):
         self._over.set()
         self.join(60)
         assert not self.is_alive()
+        assert self.done
 
 
 def members(node: Node) -> dict[str, dict[str, Any]]:
