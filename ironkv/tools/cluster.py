@@ -64,7 +64,8 @@ class Cluster:
         claims = [
             (facts.term, node_id) for node_id, facts in self.facts().items() if facts and facts.role == LEADER
         ]
-        return self[max(claims)[1]] if claims else None
+        named = max(claims)[1] if claims else None
+        return next((node for node in self.nodes if node.id == named), None)
 
     def followers(self, leader: Node | None = None) -> list[Node]:
         leader = leader or self.wait_for_leader()

@@ -124,7 +124,7 @@ def says(node: Node) -> str:
 def test_a_node_comes_back_to_strangers() -> None:
     """While it was down all the others were replaced: it is called by nodes that its log does not know. The
     newcomers were sent a snapshot, and know the members from that when they start again."""
-    settings = {"snapshot": {"keep_entries": 1, "keep_bytes": 0, "every_s": 1}}
+    settings = {"snapshot": {"keep_entries": 1, "keep_bytes": 0}}
     with ThrowawayCluster(3, settings=settings) as cluster:
         leader = cluster.wait_for_leader()
         with leader.connect() as client:
@@ -143,6 +143,7 @@ def test_a_node_comes_back_to_strangers() -> None:
             order(cluster["node4"], "REMOVE", node.id)
             cluster.nodes.remove(node)
             node.kill()
+            cluster.wait_until_level()
         cluster.write("SET", "after", "all of them")
         cluster.kill_all()
         everybody = [*cluster.nodes, sleeper]
