@@ -84,7 +84,8 @@ class ServerSection(Section):
     bind: Text = "127.0.0.1"
     port: Port = 6379
     on_follower_write: Annotated[
-        Literal["reject"], Allowed('"reject" ("forward" and "redirect" arrive with a later version)')
+        Literal["reject", "readonly", "redirect"],
+        Allowed('"reject", "readonly" or "redirect" ("forward" arrives with a later version)'),
     ] = "reject"
     requirepass: Annotated[str, Allowed("a text")] = ""
     protected_mode: Annotated[bool, Allowed("true or false")] = True
@@ -105,6 +106,10 @@ class Member(Section):
     cluster_port: Port
     http_port: Port | None = None
     """None: `port` and HTTP_ABOVE."""
+    announce_host: Text | None = None
+    """The host that clients are told, an address or a name; None: `host`."""
+    announce_port: Port | None = None
+    """The port that clients are told; None: `port`."""
 
 
 class ClusterSection(Section):
@@ -270,6 +275,11 @@ class Settings(BaseModel):
     def config_file(self) -> str:
         """The file given by --config; empty without one."""
         return self._config_file
+
+    @property
+    def redirects(self) -> bool:
+        """The node presents itself to clients as one of Redis Cluster."""
+        return self.cluster.enabled and self.server.on_follower_write == "redirect"
 
     def value(self, key: str) -> Any:
         """The value of the setting `section.key`."""

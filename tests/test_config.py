@@ -185,8 +185,8 @@ def test_sizes(text: str, size: int) -> None:
         ),
         (
             '[server]\non_follower_write = "forward"',
-            'server.on_follower_write = "forward" (node.toml): allowed is "reject" ("forward" and "redirect" '
-            "arrive with a later version)",
+            'server.on_follower_write = "forward" (node.toml): allowed is "reject", "readonly" or "redirect" '
+            '("forward" arrives with a later version)',
         ),
         (
             '[journal]\nsync = "everysec"',
@@ -300,7 +300,8 @@ def test_a_wrong_list_of_nodes_is_refused(write: Write) -> None:
             f"cluster.nodes = {nodes} (node.toml): allowed is one [[cluster.nodes]] table per node"
         )
     assert refusal(["--config", write("[cluster]\nnodes = [3]")]) == (
-        "cluster.nodes.0 = 3 (node.toml): allowed is a table with id, host, port, cluster_port, http_port"
+        "cluster.nodes.0 = 3 (node.toml): allowed is a table with id, host, port, cluster_port, http_port, "
+        "announce_host, announce_port"
     )
 
 

@@ -138,7 +138,7 @@ def _greeting(session: Session) -> dict[bytes, Any]:
         b"version": REDIS_VERSION.encode(),
         b"proto": session.proto,
         b"id": session.id,
-        b"mode": b"standalone",
+        b"mode": b"cluster" if session.node.settings.redirects else b"standalone",
         b"role": b"master" if leads(session.node) else b"replica",
         b"modules": [],
     }
@@ -190,7 +190,10 @@ def _authenticate(session: Session, user: bytes, password: bytes) -> None:
 )
 def select(session: Session, args: Args) -> Reply:
     """SELECT index"""
-    session.select(database_index(args[1]))
+    index = database_index(args[1])
+    if index and session.node.settings.redirects:
+        raise CommandError("ERR SELECT is not allowed in cluster mode")
+    session.select(index)
     return OK
 
 

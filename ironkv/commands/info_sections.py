@@ -40,7 +40,7 @@ def server(node: NodeView) -> Fields:
     yield "redis_version", REDIS_VERSION
     yield "ironkv_version", node.version
     yield "ironkv_node_id", node.settings.node.id
-    yield "redis_mode", "standalone"
+    yield "redis_mode", "cluster" if node.settings.redirects else "standalone"
     yield "os", f"{system.system} {system.release} {system.machine}"
     yield "arch_bits", 8 * struct.calcsize("P")
     yield "monotonic_clock", "POSIX clock_gettime"
@@ -244,7 +244,7 @@ def errorstats(node: NodeView) -> Fields:
 
 
 def cluster(node: NodeView) -> Fields:
-    yield "cluster_enabled", 0
+    yield "cluster_enabled", int(node.settings.redirects)
 
 
 def raft(node: NodeView) -> Fields:

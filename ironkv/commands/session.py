@@ -227,8 +227,8 @@ class NodeView(Protocol):
 
     def raft_view(self) -> Mapping[str, Any]:
         """fresh (bool), role ('leader' | 'follower' | 'candidate'), term, leader (id or None), leader_address
-        ((host, port) or None), commit, applied, last_index, nodes (a list of dicts: id, host, port,
-        role, match, lag_ms, online)."""
+        ((host, port) or None), last_leader (the newest that was known, or None), commit, applied, last_index,
+        nodes (a list of dicts: id, host, port, role, match, lag_ms, online)."""
 
     def journal_view(self) -> Mapping[str, Any]:
         """bytes_used, bytes_mapped, first_index, last_index, writes, last_write_ms, loading (bool)."""

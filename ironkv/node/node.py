@@ -36,6 +36,7 @@ from ironkv.node.supervision import notify
 from ironkv.node.upkeep import close_idle, close_lagging, close_slow
 from ironkv.node.view import View
 from ironkv.node.waits import ReplicaWaits
+from ironkv.node.whereabouts import Whereabouts
 from ironkv.peers import wire
 from ironkv.peers.links import Links
 from ironkv.peers.pulse import Pulse
@@ -98,6 +99,8 @@ class Node:
         me = settings.node.id
         self.roster = Roster(settings)
         self.addresses = self.roster.clients
+        self.whereabouts = Whereabouts(settings, self.roster, lambda: self.driver.core.leader, self._announce)
+        self.not_leader, self.no_quorum = self.whereabouts.not_leader, self.whereabouts.no_quorum
         self.machine = Machine()
         self.keyspace = self.machine.keyspace
         self.view = View(self)
@@ -188,7 +191,7 @@ class Node:
             self.proposals,
             self._reads,
             self.time,
-            self.not_leader,
+            self.whereabouts.not_done,
             UNKNOWN_AFTER_TIMEOUTS * settings.raft.election_timeout_ms,
             journal.term(self.machine.applied),
         )
@@ -436,6 +439,11 @@ class Node:
         else:
             self._guarded(self.driver.turn)
 
+    def _announce(self, channel: bytes, message: bytes) -> None:
+        """Tell this node's own subscribers; every node tells its own."""
+        self.dispatch.pubsub.deliver(channel, message)
+        self.wake()
+
     def spread(self, messages: list[Published]) -> None:
         self.links.publish(messages)
 
@@ -476,6 +484,7 @@ class Node:
         core = self.driver.core
         self.leading = self.driver.leading
         self.meter.role_changed(time.time(), core.role, core.term, core.leader)
+        self.whereabouts.changed()
         self.dispatch.leads_in(core.term if self.leading else 0)
         self.waits.check(self.driver)
         log.info(
@@ -568,18 +577,3 @@ class Node:
         keyspace = self.keyspace
         now_ms = self.time.now_ms(now)
         keyspace.now_ms = now_ms if now_ms > keyspace.stamp_ms else keyspace.stamp_ms
-
-    def not_leader(self) -> NotAvailable:
-        leader = self.driver.core.leader
-        # One that is not among the members leads until its own removal is committed.
-        if leader is None or leader == self.settings.node.id or leader not in self.addresses:
-            return self.no_quorum()
-        host, port = self.addresses[leader]
-        return NotAvailable(f"NOTLEADER not leader: the leader is {leader} at {host}:{port}")
-
-    def no_quorum(self) -> NotAvailable:
-        if self.roster.outside:
-            return NotAvailable("CLUSTERDOWN this node is no member of the cluster")
-        return NotAvailable(
-            "CLUSTERDOWN no leader is known: an election is under way or too few nodes are up"
-        )

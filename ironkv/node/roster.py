@@ -24,8 +24,13 @@ class Roster:
         self._given.setdefault(
             self._me, Address(settings.server.bind, settings.server.port, settings.cluster.port)
         )
+        self._announced = {
+            node.id: (node.announce_host or node.host, node.announce_port or node.port)
+            for node in nodes
+            if node.announce_host or node.announce_port
+        }
         self.clients: dict[str, tuple[str, int]] = {}
-        """Where clients find each member."""
+        """Where clients find each member: as it announces itself, if these settings tell."""
         self.peers: dict[str, tuple[str, int]] = {}
         """Where this node finds each of the others."""
         self.rules = self.applied = Configuration(frozenset(self._given))
@@ -42,7 +47,12 @@ class Roster:
         spoken_to = self._found(rules.everybody | applied.everybody)
         self.clients.clear()
         members = self._found(rules.everybody) or {self._me: self._given[self._me]}
-        self.clients.update({node: (where.host, where.port) for node, where in sorted(members.items())})
+        self.clients.update(
+            {
+                node: self._announced.get(node, (where.host, where.port))
+                for node, where in sorted(members.items())
+            }
+        )
         self.peers.clear()
         self.peers.update(
             {node: (where.host, where.cluster_port) for node, where in spoken_to.items() if node != self._me}

@@ -194,7 +194,7 @@ class View:
             journal = node.journal
             return {
                 "role": "follower", "fresh": False, "term": journal.term_now, "leader": None,
-                "leader_address": None, "commit": journal.commit, "applied": applied,
+                "leader_address": None, "last_leader": None, "commit": journal.commit, "applied": applied,
                 "last_index": journal.last_index, "nodes": [], "member": True,
             }  # fmt: skip
         core = node.driver.core
@@ -204,6 +204,7 @@ class View:
             "term": core.term,
             "leader": core.leader,
             "leader_address": addresses.get(core.leader) if core.leader else None,
+            "last_leader": node.whereabouts.last_leader,
             "commit": core.commit,
             "applied": applied,
             "last_index": core.last_index,

@@ -17,6 +17,7 @@ from ironkv.commands import write_handlers  # noqa: F401  (fills the table)
 from ironkv.commands.later import Later, NothingYet
 from ironkv.commands.table import TABLE, Args, Command, Route, find
 from ironkv.commands.tight import OUT_OF_MEMORY, runs_tight, tightened
+from ironkv.commands.topology import slot_of_request
 from ironkv.errors import CommandError, ReplyError
 from ironkv.keyspace.keyspace import Database, Due
 from ironkv.keyspace.listening import Listeners
@@ -326,7 +327,7 @@ class Dispatch:
                         self.blocking.begin_reading(connection, row, args, nothing.reading)
                         _put_back(connection, *rest)
                         break
-                    connection.answer(server.not_leader())
+                    connection.answer(server.not_leader(slot_of_request(row, args)))
                 except Exception as error:
                     connection.answer(self._crashed(row, error))
             elif route is WRITE:
@@ -383,7 +384,7 @@ class Dispatch:
         """Gather a write for the log. True: the connection stands still now, and `rest` waits."""
         if not self.server.leading and row.name != "EXEC":
             row.usage.rejected += 1
-            self.say(connection, self.server.not_leader())
+            self.say(connection, self.server.not_leader(slot_of_request(row, args)))
             return False
         no_room = self.server.no_room if row.adds_data else None
         if no_room is OUT_OF_MEMORY and runs_tight(row):

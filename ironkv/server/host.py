@@ -33,8 +33,8 @@ class Server(Protocol):
     def set_read_time(self) -> None:
         """Let reads see the cluster's present time."""
 
-    def not_leader(self) -> NotAvailable:
-        """What a write is told on a node that does not lead."""
+    def not_leader(self, slot: int = 0) -> NotAvailable:
+        """What a write to this slot is told on a node that does not lead."""
 
     def no_quorum(self) -> NotAvailable:
         """What a read is told when nobody confirms that the state is current."""

@@ -15,9 +15,11 @@ from ironkv.commands.arguments import database_index
 from ironkv.commands.later import Later
 from ironkv.commands.table import TABLE, Args, Command, Route, find
 from ironkv.commands.tight import OUT_OF_MEMORY, runs_tight, tightened
+from ironkv.commands.topology import slot_of_request
 from ironkv.commands.transactions import ABORTED, attempt, exec_, is_queued
 from ironkv.errors import CommandError, NotAvailable, ReplyError
 from ironkv.keyspace.keyspace import Database, Due
+from ironkv.keyspace.slots import slot_of
 from ironkv.resp.replies import NULL_ARRAY, Reply, Status
 from ironkv.server.deferred import Deferred
 from ironkv.server.pausing import MAY_REPLICATE
@@ -154,7 +156,7 @@ class Transactions:
         if "no_multi" in row.flags:
             return CommandError(NOT_INSIDE)
         if row.route is Route.WRITE and not self._dispatch.server.leading:
-            return self._dispatch.server.not_leader()
+            return self._dispatch.server.not_leader(slot_of_request(row, args))
         no_room = self._dispatch.server.no_room
         if no_room is not None and (row.adds_data or no_room is OUT_OF_MEMORY):  # a queue is memory, too
             return no_room
@@ -269,7 +271,7 @@ class Transactions:
         """Watch further keys. Raises NotAvailable: only the leader hears of every change."""
         server, keyspace = self._dispatch.server, self._dispatch.node.keyspace
         if not server.leading:
-            raise server.not_leader()
+            raise server.not_leader(slot_of(keys[0]))
         if connection.watching is None:
             connection.watching = Watch()
         if not connection.watching.dirty:
@@ -311,7 +313,7 @@ def _items(connection: Connection, queue: Queue) -> list[Any]:
             items.append(Aside(connection, None, blocked))
             continue
         items.append(Aside(connection, row, args))
-        if row.name == "SELECT":
+        if row.name == "SELECT" and not connection.node.settings.redirects:
             with contextlib.suppress(CommandError):
                 items.append(database_index(args[1]))
     return items

@@ -22,8 +22,9 @@ from tests.commands.wire import meaning
 
 def _member(number: int, role: str, match: int, lag_ms: int | None, online: bool) -> dict[str, Any]:
     return {
-        "id": f"node{number}", "host": f"10.0.0.{number}", "port": 7000 + number, "role": role,
-        "match": match, "lag_ms": lag_ms, "online": online,
+        "id": f"node{number}", "host": f"10.0.0.{number}", "port": 7000 + number,
+        "cluster_port": 6378 + 2 * number, "vote": "voter", "role": role, "match": match,
+        "lag_ms": lag_ms, "online": online,
     }  # fmt: skip
 
 
@@ -54,6 +55,7 @@ class FakeNode:
         self.raft: dict[str, Any] = {
             "fresh": False,
             "role": "leader", "term": 3, "leader": "node1", "leader_address": ("10.0.0.1", 7001),
+            "last_leader": "node1",
             "commit": 40, "applied": 40, "last_index": 41, "nodes": MEMBERS,
         }  # fmt: skip
         self.applied_settings: list[str] = []
@@ -65,6 +67,7 @@ class FakeNode:
         """Be a follower, of `leader` or of nobody that is known."""
         address = next(((m["host"], m["port"]) for m in MEMBERS if m["id"] == leader), None)
         self.raft |= {"role": "follower", "leader": leader, "leader_address": address}
+        self.raft["last_leader"] = leader or self.raft["last_leader"]
 
     def blocking_keys(self) -> tuple[int, int]:
         return 2, 1

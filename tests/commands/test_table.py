@@ -20,8 +20,8 @@ from tests.commands.wire import meaning
 for _module in pkgutil.iter_modules(ironkv.commands.__path__):
     importlib.import_module(f"ironkv.commands.{_module.name}")
 
-OURS_ALONE = frozenset({"IRONKV", "RAFT"})
-"""Commands, with their subcommands, that Redis does not have."""
+OURS_ALONE = frozenset({"IRONKV", "RAFT", "SENTINEL"})
+"""Commands, with their subcommands, that Redis does not have, or only as a Sentinel."""
 
 AS_IN_7_2: dict[str, dict[str, Any]] = {
     "COMMAND|GETKEYS": {"arity": -3},
