@@ -84,8 +84,8 @@ class ServerSection(Section):
     bind: Text = "127.0.0.1"
     port: Port = 6379
     on_follower_write: Annotated[
-        Literal["reject", "readonly", "redirect"],
-        Allowed('"reject", "readonly" or "redirect" ("forward" arrives with a later version)'),
+        Literal["reject", "readonly", "redirect", "forward"],
+        Allowed('"reject", "readonly", "redirect" or "forward"'),
     ] = "reject"
     requirepass: Annotated[str, Allowed("a text")] = ""
     protected_mode: Annotated[bool, Allowed("true or false")] = True
@@ -280,6 +280,11 @@ class Settings(BaseModel):
     def redirects(self) -> bool:
         """The node presents itself to clients as one of Redis Cluster."""
         return self.cluster.enabled and self.server.on_follower_write == "redirect"
+
+    @property
+    def forwards(self) -> bool:
+        """The node takes every command, whoever leads."""
+        return self.cluster.enabled and self.server.on_follower_write == "forward"
 
     def value(self, key: str) -> Any:
         """The value of the setting `section.key`."""

@@ -10,6 +10,10 @@ The first three are Redis error replies: `str(error)` is the line without the le
 
 from __future__ import annotations
 
+from typing import Final
+
+UNKNOWN: Final = "UNKNOWN leadership moved while this write was in flight: it may or may not have happened"
+
 
 class IronKVError(Exception):
     """Base of everything this package raises on purpose."""

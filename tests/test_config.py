@@ -184,9 +184,9 @@ def test_sizes(text: str, size: int) -> None:
             'raft.reads = "guess" (node.toml): allowed is "lease", "quorum" or "local"',
         ),
         (
-            '[server]\non_follower_write = "forward"',
-            'server.on_follower_write = "forward" (node.toml): allowed is "reject", "readonly" or "redirect" '
-            '("forward" arrives with a later version)',
+            '[server]\non_follower_write = "follow"',
+            'server.on_follower_write = "follow" (node.toml): allowed is "reject", "readonly", "redirect" or '
+            '"forward"',
         ),
         (
             '[journal]\nsync = "everysec"',

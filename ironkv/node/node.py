@@ -28,6 +28,7 @@ from ironkv.node.joining import first_configuration
 from ironkv.node.membership import Membership
 from ironkv.node.proposals import Proposals
 from ironkv.node.reads import ReadGate
+from ironkv.node.relay import Relay
 from ironkv.node.room import Room
 from ironkv.node.roster import Roster
 from ironkv.node.security import Security, cluster_secret
@@ -113,6 +114,9 @@ class Node:
         )
         self.meter = self.proposals.meter
         limits = settings.limits
+        self._relay = Relay(self, lambda: self.dispatch)
+        self.relay = self._relay.tell
+        self.patience_ms = float(UNKNOWN_AFTER_TIMEOUTS * settings.raft.election_timeout_ms)
         self.dispatch = Dispatch(
             self.view,
             self,
@@ -142,6 +146,7 @@ class Node:
             on_reborn=self._on_reborn,
             on_order=self._on_order,
             on_answer=self._on_answer,
+            on_relayed=self._on_relayed,
             birth=self.storage.directory.birth,
             secret=cluster_secret(settings.cluster),
         )
@@ -192,7 +197,7 @@ class Node:
             self._reads,
             self.time,
             self.whereabouts.not_done,
-            UNKNOWN_AFTER_TIMEOUTS * settings.raft.election_timeout_ms,
+            self.patience_ms,
             journal.term(self.machine.applied),
         )
         self.membership = Membership(self, self.driver)
@@ -348,6 +353,7 @@ class Node:
             self._guarded(lambda: self.driver.peer(peer, up))
             if not up:
                 self.membership.lost(peer)
+                self._guarded(lambda: self._relay.lost(peer))
 
     def _on_order(self, peer: str, order: wire.Order) -> None:
         if not self.loading:
@@ -356,6 +362,10 @@ class Node:
     def _on_answer(self, peer: str, answer: wire.Answer) -> None:
         if not self.loading:
             self.membership.answered(peer, answer)
+
+    def _on_relayed(self, peer: str, frame: wire.Relayed | wire.Fragment) -> None:
+        if not self.loading:
+            self._relay.arrived(peer, frame)
 
     def _on_reborn(self, peer: str) -> None:
         if not self.loading:
@@ -388,6 +398,7 @@ class Node:
             nonlocal wait
             wait = self.driver.timer()
             self.membership.look()
+            self._relay.look()
 
         self.view.now_s = time.monotonic()
         if self._http is not None:
@@ -487,6 +498,7 @@ class Node:
         self.whereabouts.changed()
         self.dispatch.leads_in(core.term if self.leading else 0)
         self.waits.check(self.driver)
+        self._relay.look()
         log.info(
             "term %d: %s%s",
             core.term,
@@ -504,6 +516,7 @@ class Node:
 
     def flush(self) -> None:
         self.dispatch.flush()
+        self._relay.flush()
         self._worked.set()
 
     # -- node.storage.Host
@@ -550,6 +563,14 @@ class Node:
 
     def tell(self, peer: str, frame: bytes) -> bool:
         return self.links.tell(peer, frame)
+
+    # -- node.relay.World
+
+    def relay_frame(self, peer: str, frame: bytes) -> bool:
+        return self.links.relay(peer, frame)
+
+    def reaches(self, peer: str) -> bool:
+        return self.links.online(peer)
 
     # -- server.host.Server
 

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from ironkv import batch as codec
 from ironkv.commands import usage
 from ironkv.commands.table import Args, find
-from ironkv.errors import NotAvailable, OutcomeUnknown, ReplyError
+from ironkv.errors import UNKNOWN, NotAvailable, OutcomeUnknown, ReplyError
 from ironkv.machine import Machine
 from ironkv.meter import Meter
 from ironkv.raft.config import Overloaded
@@ -40,9 +40,6 @@ from ironkv.server.rides import Owner, Ride
 
 if TYPE_CHECKING:
     from ironkv.server.timesheet import Timesheet
-
-UNKNOWN: Final = "UNKNOWN leadership moved while this write was in flight: it may or may not have happened"
-
 
 ENTRY_COMMANDS: Final = 4_096
 LOOK_AT_MOST: Final = 2_000

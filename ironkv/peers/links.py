@@ -43,6 +43,8 @@ QUEUED_MAX: Final = 64 << 20
 """Bytes waiting for a peer beyond which messages are dropped."""
 PUBLISHED_QUEUED_MAX: Final = 16 << 20
 """The same for what clients have published: it must not keep Raft's messages waiting for long."""
+RELAYED_QUEUED_MAX: Final = 4 << 20
+"""The same for relayed requests and their replies, of which nothing is dropped: the sender keeps the rest."""
 PUBLISHED_FRAME: Final = 1 << 20
 """Bytes of published messages in one frame, about; a longer message has a frame to itself."""
 TELL_MISSED_S: Final = 5.0
@@ -61,7 +63,8 @@ class Links:
     is known by another birth than before: no mail of its older life follows, nor any of the newer precedes;
     `on_parcel(peer, content)` for parts of a snapshot; `on_published(messages)` for what a peer's clients
     have published, in the order in which the peer sent it, and nothing twice; `on_order`, `on_answer` for
-    what an operator asked of another node (`node.membership`).
+    what an operator asked of another node (`node.membership`); `on_relayed(peer, frame)` for relayed
+    requests and their replies, on each connection in order and on none once a newer one has carried some.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Links:
         on_published: Callable[[list[tuple[bool, bytes, bytes]]], None] = lambda messages: None,
         on_order: Callable[[str, wire.Order], None] = lambda peer, order: None,
         on_answer: Callable[[str, wire.Answer], None] = lambda peer, answer: None,
+        on_relayed: Callable[[str, wire.Relayed | wire.Fragment], None] = lambda peer, frame: None,
         birth: int = 0,
         secret: bytes = b"",
     ) -> None:
@@ -92,7 +96,7 @@ class Links:
         self.dialling_tls: ssl.SSLContext | None = None
         """For connections to be dialled; those to be accepted have that of the port."""
         self.on_reborn, self.on_parcel, self.on_published = on_reborn, on_parcel, on_published
-        self.on_order, self.on_answer = on_order, on_answer
+        self.on_order, self.on_answer, self.on_relayed = on_order, on_answer, on_relayed
         self.on_mail, self.on_pulse, self.on_up, self.on_down = on_mail, on_pulse, on_up, on_down
         self._port = Port(lambda: _Accepted(self))
         self._dialled: dict[str, _Dialled] = {}
@@ -109,6 +113,7 @@ class Links:
         self._buried: dict[tuple[str, int], float] = {}
         self._links_made = 0
         self._published_on: dict[str, int] = {}
+        self._relayed_on: dict[str, int] = {}
         self.missed = 0
         """Published messages that some peer was not sent: it was too far behind."""
         self._tell_missed_at = 0.0
@@ -192,6 +197,14 @@ class Links:
         """Send a frame; False when the peer is unreachable or does not read."""
         link = self._dialled.get(peer) or self._guests.get(peer)
         if link is None or not link.room():
+            return False
+        link.transport.write(frame)
+        return True
+
+    def relay(self, peer: str, frame: bytes) -> bool:
+        """As `tell`, while little waits for the peer: Raft's messages must not stand in line for long."""
+        link = self._dialled.get(peer) or self._guests.get(peer)
+        if link is None or link.transport.get_write_buffer_size() > RELAYED_QUEUED_MAX:
             return False
         link.transport.write(frame)
         return True
@@ -293,6 +306,11 @@ class Links:
         if link.number >= self._published_on.get(link.peer, 0):
             self._published_on[link.peer] = link.number
             self.on_published(messages)
+
+    def heard_relayed(self, link: _Link, frame: wire.Relayed | wire.Fragment) -> None:
+        if link.number >= self._relayed_on.get(link.peer, 0):
+            self._relayed_on[link.peer] = link.number
+            self.on_relayed(link.peer, frame)
 
     def left(self, link: _Accepted) -> None:
         self._accepted.discard(link)
@@ -401,7 +419,10 @@ class _Link(asyncio.Protocol):
                     if not self.mailed:
                         self.mailed = True
                         self._spoke()
-                    self.links.on_mail(self.peer, frame)
+                    if isinstance(frame, wire.Mail):
+                        self.links.on_mail(self.peer, frame)
+                    else:
+                        self.links.heard_relayed(self, frame)
         except wire.WireError as error:
             host = self.transport.get_extra_info("peername") or ("?",)
             self.links.refuse(self.peer or str(host[0]), str(error))

@@ -13,6 +13,8 @@
             [5, [shard, channel, message], …]      published by the sender's clients; `shard` a boolean
             [7, number, argument, …]               what an operator wants of the leader (node.membership)
             [8, number, error]                     what became of it; "" once it is done
+            [9, message, …]                        requests relayed to the leader, and replies (server.relays)
+            [10, last, bytes]                      part of one such message, in order; `last` a boolean
     message = [type number, the fields of its class in order, without `sender` and `to`]
 
 A frame's sender is who said hello on that connection, so nobody can speak for another node.
@@ -20,7 +22,7 @@ A frame's sender is who said hello on that connection, so nobody can speak for a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from math import isfinite
 from struct import Struct
@@ -33,7 +35,7 @@ from ironkv.errors import IronKVError
 from ironkv.raft import messages as raft
 from ironkv.raft.messages import Entry, EntryKind, Message
 
-VERSION: Final = 5
+VERSION: Final = 6
 """Whoever says another number may not know all kinds of frames, and is refused at hello."""
 HEAD: Final = Struct(">II")
 HELLO_MAX: Final = 512
@@ -110,6 +112,19 @@ class Answer(NamedTuple):
     error: str
 
 
+class Relayed(NamedTuple):
+    """Messages of `server.relays`, unchecked."""
+
+    messages: list[Any]
+
+
+class Fragment(NamedTuple):
+    """Part of a large one."""
+
+    last: bool
+    data: bytes
+
+
 class Pulse(NamedTuple):
     """The sender leads `term`, but its loop is busy."""
 
@@ -148,8 +163,22 @@ def answer(number: int, error: str) -> bytes:
     return _frame((8, number, error))
 
 
+def relayed(packed: Sequence[bytes]) -> bytes:
+    """Of messages that are packed already."""
+    head: bytes = msgpack.Packer().pack_array_header(1 + len(packed))
+    return _enveloped(b"".join((head, b"\x09", *packed)))
+
+
+def fragment(last: bool, data: bytes | memoryview) -> bytes:
+    return _frame((10, last, data))
+
+
 def _frame(body: object) -> bytes:
     data: bytes = msgpack.packb(body)
+    return _enveloped(data)
+
+
+def _enveloped(data: bytes) -> bytes:
     return HEAD.pack(len(data), crc32(data)) + data
 
 
@@ -163,7 +192,7 @@ def _plain(message: Message) -> list[Any]:
 
 def parse(
     body: bytes | memoryview, sender: str, to: str
-) -> Hello | Proof | Mail | Pulse | Parcel | Published | Order | Answer:
+) -> Hello | Proof | Mail | Pulse | Parcel | Published | Order | Answer | Relayed | Fragment:
     """One frame's body. Raises WireError for anything malformed."""
     try:
         kind, *rest = msgpack.unpackb(body, max_map_len=0, max_ext_len=0)
@@ -197,6 +226,13 @@ def parse(
             if type(number) is not int or type(error) is not str:
                 raise WireError("a malformed answer")
             return Answer(number, error)
+        if kind == 9:
+            return Relayed(rest)
+        if kind == 10:
+            last, data = rest
+            if type(last) is not bool or type(data) is not bytes:
+                raise WireError("a malformed fragment")
+            return Fragment(last, data)
     except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
         raise WireError(f"a malformed frame: {error}") from error
     raise WireError(f"a frame of unknown kind {kind!r}")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ironkv.commands.table import Args, Command
     from ironkv.node.proposals import Batch
     from ironkv.server.dispatch import Dispatch
+    from ironkv.server.forwarding import Relayed
     from ironkv.server.guarding import Guard
     from ironkv.server.watching import Watch
 
@@ -94,6 +95,8 @@ class Connection(asyncio.Protocol):
         """Between MULTI and EXEC."""
         self.watching: Watch | None = None
         self.in_exec = False
+        self.relayed: Relayed | None = None
+        """Its session on the leader, since this node had to ask that for it."""
         self.subscriptions: Subscriptions | None = None
         self.lags_since_s: float | None = None
         """Since when more waits to be sent to this subscriber than `OutputLimit.soft`."""
@@ -140,6 +143,8 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         # A client may half-close after its last request: it still gets the replies it is owed.
         self.ending = True
+        if self.relayed is not None:
+            self.relayed.client_ends()
         if self.later is not None and self.later.idle:
             return False  # nobody is there for whom to take something
         if self.transport.get_extra_info("sslcontext") is not None:
@@ -160,6 +165,13 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.resume("slow reader")
         self.flush()
+        if self.relayed is not None:
+            self.relayed.client_took()
+
+    @property
+    def is_slow(self) -> bool:
+        """Much waits for the client to read it."""
+        return "slow reader" in self._pauses
 
     # -- back-pressure
 
@@ -203,6 +215,13 @@ class Connection(asyncio.Protocol):
             replies.append(self.out, reply, self.proto)
             if isinstance(reply, ReplyError):
                 self.dispatch.count_error(reply)
+
+    def pass_on(self, wire: bytes) -> None:
+        """Add replies as another node made them; while replies are left out, those of one request."""
+        if self.replies == "on":
+            self.out.append(wire)
+        else:
+            self._count_silenced()
 
     def _count_silenced(self) -> None:
         """A reply is left out (CLIENT REPLY OFF, SKIP); SKIP concerns itself and the command after it."""

@@ -27,6 +27,7 @@ from ironkv.server import modes
 from ironkv.server.alike import RUN_LEAST, run_alike
 from ironkv.server.blocking import Blocking
 from ironkv.server.connection import BACKLOG_BYTES, OUT_SLICE, PENDING_MAX, Connection
+from ironkv.server.forwarding import FOR_LEADER, Forwarding
 from ironkv.server.guarding import Guarding
 from ironkv.server.host import Server
 from ironkv.server.keepalive import keep_alive
@@ -38,6 +39,7 @@ from ironkv.server.pausing import Pausing
 from ironkv.server.protection import is_exposed
 from ironkv.server.pubsub import Message, PubSub
 from ironkv.server.rate_limits import RateLimits, Rates
+from ironkv.server.relayed import RelayedSessions
 from ironkv.server.rides import Ride
 from ironkv.server.sampling import Sampling
 from ironkv.server.timesheet import Timesheet
@@ -105,6 +107,9 @@ class Dispatch:
         self.protected = False
         """Strangers from elsewhere are refused while the default user needs no password."""
         self.transactions = Transactions(self, watches)
+        self.forwarding = Forwarding(self, server.relay) if self.node.settings.forwards else None
+        """What only the leader can do is relayed to it."""
+        self.relayed = RelayedSessions(self, server.relay)
         self.pubsub = PubSub(server.wake, has_peers=self.node.settings.cluster.enabled)
         self.notifications = Notifications(server, self.listeners, self.pubsub)
         self.node.keyspace.messenger = self._published_by_script
@@ -182,6 +187,8 @@ class Dispatch:
         self.pausing.leave(connection)
         self.pubsub.leave(connection)
         self.monitors.leave(connection)
+        if self.forwarding is not None and connection.relayed is not None:
+            self.forwarding.left(connection.relayed)
 
     def _replacing(self, database: Database, other: Database | None) -> None:
         self._watches.replacing(database, other)
@@ -217,7 +224,7 @@ class Dispatch:
             if len(connection.backlog) > PENDING_MAX or connection.backlog_bytes > BACKLOG_BYTES:
                 connection.pause("pending")
             return
-        self._run_weighed(connection, requests, size)
+        self.run_weighed(connection, requests, size)
 
     def _look(self, connection: Connection, requests: list[Request]) -> None:
         """Some chunks, or all of them, are looked at before they are dealt with."""
@@ -233,7 +240,7 @@ class Dispatch:
         """Look at the next chunk."""
         self.looking = self.sampling.due = True
 
-    def _run_weighed(
+    def run_weighed(
         self, connection: Connection, requests: list[Request], size: int, readable: bool = False
     ) -> None:
         """As `run`; what joined a batch counts, and may be too much."""
@@ -327,12 +334,18 @@ class Dispatch:
                         self.blocking.begin_reading(connection, row, args, nothing.reading)
                         _put_back(connection, *rest)
                         break
+                    if self.forwarding is not None:
+                        self.forwarding.relay(connection, row, args, rest)
+                        break
                     connection.answer(server.not_leader(slot_of_request(row, args)))
                 except Exception as error:
                     connection.answer(self._crashed(row, error))
             elif route is WRITE:
                 if self._write(connection, row, args, rest):
                     break
+            elif self.forwarding is not None and row.name in FOR_LEADER and not server.leading:
+                self.forwarding.relay(connection, row, args, rest)
+                break
             elif connection.pending and row.name in IN_ORDER:
                 _put_back(connection, args, *rest)
                 break
@@ -383,6 +396,9 @@ class Dispatch:
     def _write(self, connection: Connection, row: Command, args: Args, rest: Iterator[Request]) -> bool:
         """Gather a write for the log. True: the connection stands still now, and `rest` waits."""
         if not self.server.leading and row.name != "EXEC":
+            if self.forwarding is not None:
+                self.forwarding.relay(connection, row, args, rest)
+                return True
             row.usage.rejected += 1
             self.say(connection, self.server.not_leader(slot_of_request(row, args)))
             return False
@@ -492,14 +508,18 @@ class Dispatch:
         """Its read round was granted: the first `requests` of its backlog may read."""
         backlog = connection.backlog
         connection.stalled = False
+        if connection.relayed is not None:
+            connection.relayed.reads_until = None
         ready = [backlog.popleft() for _ in range(min(requests, len(backlog)))]
         size, connection.backlog_bytes = connection.backlog_bytes, 0
         self.server.set_read_time()
-        self._run_weighed(connection, ready, size, readable=True)
+        self.run_weighed(connection, ready, size, readable=True)
         self.to_flush(connection)
 
     def run_denied(self, connection: Connection, requests: int) -> None:
         """Its read round failed: those reads at the head of its backlog are refused that waited for it."""
+        if self.forwarding is not None and self.forwarding.asks_again(connection):
+            return
         backlog = connection.backlog
         connection.stalled = False
         error = self.server.no_quorum()
@@ -528,7 +548,7 @@ class Dispatch:
         requests = list(connection.backlog)
         connection.backlog.clear()
         size, connection.backlog_bytes = connection.backlog_bytes, 0
-        self._run_weighed(connection, requests, size)
+        self.run_weighed(connection, requests, size)
         self.to_flush(connection)
         self.server.wake()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ironkv.errors import NotAvailable
 
@@ -23,6 +23,18 @@ class Server(Protocol):
     """What commands that add data are told while the disk is full."""
     replayed: int
     """Entries up to this one were in the journal when the node started: they may have been applied before."""
+
+    patience_ms: float
+    """How long a leader is waited for, and how long one that has lost its place may take to answer."""
+
+    def leader(self) -> str | None:
+        """The node that leads, as far as is known."""
+
+    def reaches(self, peer: str) -> bool:
+        """Whether a node can be spoken to."""
+
+    def relay(self, peer: str, message: list[Any]) -> None:
+        """Send a message of `server.relays` to a node, at the end of this loop turn."""
 
     def may_read(self, connection: Connection) -> bool:
         """Whether the state is current for this connection's reads, now."""

@@ -155,16 +155,27 @@ class Transactions:
         """Why a request cannot be queued."""
         if "no_multi" in row.flags:
             return CommandError(NOT_INSIDE)
-        if row.route is Route.WRITE and not self._dispatch.server.leading:
-            return self._dispatch.server.not_leader(slot_of_request(row, args))
-        no_room = self._dispatch.server.no_room
-        if no_room is not None and (row.adds_data or no_room is OUT_OF_MEMORY):  # a queue is memory, too
-            return no_room
+        server = self._dispatch.server
+        relays = self._dispatch.forwarding is not None and not server.leading  # then the leader judges
+        if row.route is Route.WRITE and not (server.leading or relays):
+            return server.not_leader(slot_of_request(row, args))
+        no_room = server.no_room
+        if no_room is OUT_OF_MEMORY or (no_room is not None and row.adds_data and not relays):
+            return no_room  # a queue is memory, too
         queue.bytes += COMMAND_BYTES + ARGUMENT_BYTES * len(args) + sum(map(len, args))
         if queue.bytes > self._dispatch.request_max:
             queue.commands.clear()
             return CommandError("ERR the transaction is larger than client-query-buffer-limit")
         return None
+
+    def load(self, connection: Connection, requests: list[Args]) -> None:
+        """Queue what a node that relays a transaction has queued and checked."""
+        connection.transaction = queue = Queue()
+        for args in requests:
+            row = find(args)
+            queue.flawed |= self._refusal(queue, row, args) is not None
+            queue.commands.append((row, args))
+            queue.routes.add(row.route)
 
     def discard(self, connection: Connection) -> None:
         """Forget the transaction and what was watched for it."""
@@ -181,16 +192,21 @@ class Transactions:
             return True
         if Route.LOCAL in queue.routes and connection.pending:
             return False
-        no_room = dispatch.server.no_room
-        if no_room is not None and _lacks(no_room, queue):
-            self.discard(connection)
-            dispatch.say(connection, NotAvailable(f"{ABORTED}: {no_room}"))
-            return True
         if dispatch.pausing.writes and any(
             row.route is Route.WRITE or row.name in MAY_REPLICATE for row, _ in queue.commands
         ):
             dispatch.pausing.wait(connection)
             return False
+        if dispatch.forwarding is not None:
+            if connection.pending and not dispatch.server.leading:
+                return False
+            if dispatch.forwarding.transaction(connection, queue):
+                return True
+        no_room = dispatch.server.no_room
+        if no_room is not None and _lacks(no_room, queue):
+            self.discard(connection)
+            dispatch.say(connection, NotAvailable(f"{ABORTED}: {no_room}"))
+            return True
         if Route.WRITE not in queue.routes:
             return self._read(connection, queue, readable)
         connection.transaction = None
@@ -282,6 +298,8 @@ class Transactions:
         if connection.watching is not None:
             self._watches.forget(connection.watching)
             connection.watching = None
+        if connection.relayed is not None:
+            connection.relayed.unwatch()
 
 
 def _lacks(no_room: NotAvailable, queue: Queue) -> bool:

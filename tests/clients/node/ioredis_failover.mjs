@@ -1,10 +1,15 @@
-// ioredis as a client of Redis Cluster or of Sentinel: a counter is raised and raised while the leader goes away.
-// Arguments: `cluster` or `sentinel`, then the ports. Prints the number after each success, and ends with its input.
+// ioredis as a client of Redis Cluster, of Sentinel, or of one node: a counter is raised and raised while the leader
+// goes away. Arguments: `cluster`, `sentinel` or `alone`, then the ports. Prints the number after each success, and ends with its input.
 import Redis from "ioredis";
 
 const [way, ...ports] = process.argv.slice(2);
 const nodes = ports.map((port) => ({ host: "127.0.0.1", port: Number(port) }));
-const redis = way === "cluster" ? new Redis.Cluster(nodes) : new Redis({ sentinels: nodes, name: "mymaster" });
+const open = {
+  cluster: () => new Redis.Cluster(nodes),
+  sentinel: () => new Redis({ sentinels: nodes, name: "mymaster" }),
+  alone: () => new Redis(nodes[0]),
+};
+const redis = open[way]();
 redis.on("error", () => {});
 let over = false;
 process.stdin.on("end", () => (over = true)).resume();
