@@ -277,7 +277,8 @@ class Node:
                 log.info("%s", error)
             else:
                 await self._until(lambda: not self.driver.leading)
-        await self._until(lambda: self.proposals.idle)
+        self.dispatch.relayed.leave([peer for peer in self.links.peers if self.reaches(peer)])
+        await self._until(lambda: self.proposals.idle and self.dispatch.relayed.idle)
 
     async def _until(self, reached: Callable[[], bool]) -> None:
         """Wait, but not for ever, until work that is under way leads there."""

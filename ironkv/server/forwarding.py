@@ -111,6 +111,8 @@ class Forwarding:
         """By number; their runs are under way, or they are between two."""
         self._waiting: dict[Relayed, None] = {}
         """Runs that nobody has been asked to carry out, or that were refused."""
+        self._leaving: set[str] = set()
+        """Nodes that said that they stop."""
         self._asked_of: str | None = None
         """The leader, once nothing is under way to any other."""
         self._last_number = random.SystemRandom().randrange(NUMBERS)
@@ -222,7 +224,7 @@ class Forwarding:
         if server.leading:
             self._take_back(relayed)
             return
-        if leader is None or not server.reaches(leader):
+        if leader is None or leader in self._leaving or not server.reaches(leader):
             self._waiting[relayed] = None
             return
         flags, who = 0, []
@@ -278,6 +280,10 @@ class Forwarding:
     def arrived(self, peer: str, message: list[Any]) -> None:
         """A message from a leader. Raises ValueError, TypeError if it is malformed."""
         kind, number, *rest = message
+        if kind == relays.LEAVING:
+            self._leaving.add(peer)
+            self.tell(peer, [relays.LEFT, 0])
+            return
         relayed = self._sessions.get(number)
         if relayed is None or relayed.peer != peer:
             return
@@ -366,6 +372,7 @@ class Forwarding:
 
     def lost(self, peer: str) -> None:
         """A connection with that node broke: who knows what came there, and what is lost."""
+        self._leaving.discard(peer)
         for relayed in [relayed for relayed in self._sessions.values() if relayed.peer == peer]:
             if relayed.requests and relayed not in self._waiting:
                 self._give_up(relayed)

@@ -7,6 +7,7 @@ connection can be in the middle of (a watch, a blocking pop) is what it always i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from ironkv.commands.client_blocking import UNBLOCKED
@@ -21,6 +22,8 @@ from ironkv.server.relays import (
     CLOSED,
     DONE,
     EOF,
+    LEAVING,
+    LEFT,
     NEW,
     PART,
     REFUSED,
@@ -169,6 +172,8 @@ class RelayedSessions:
         self._dispatch = dispatch
         self.tell = tell
         self._sessions: dict[tuple[str, int], RelayedSession] = {}
+        self._told: set[str] = set()
+        """Who has not answered yet that nothing more will come."""
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -179,6 +184,9 @@ class RelayedSessions:
         session = self._sessions.get((peer, number))
         if kind == RUN:
             self._run(peer, number, session, *rest)
+        elif kind == LEFT:
+            self._told.discard(peer)
+            self._dispatch.server.wake()
         elif session is None:
             return
         elif kind == ACK:
@@ -225,5 +233,19 @@ class RelayedSessions:
 
     def lost(self, peer: str) -> None:
         """A connection with that node broke: what its sessions have been told or have said may be missing."""
+        self._told.discard(peer)
         for session in [session for key, session in self._sessions.items() if key[0] == peer]:
             self.forget(session)
+
+    def leave(self, peers: Iterable[str]) -> None:
+        """This node is about to stop: have these nodes ask another."""
+        if self._dispatch.forwarding is None:
+            return  # nor do they
+        self._told = set(peers)
+        for peer in self._told:
+            self.tell(peer, [LEAVING, 0])
+
+    @property
+    def idle(self) -> bool:
+        """After `leave`: nothing is under way, and nothing more will come."""
+        return not self._told and not any(session.run for session in self._sessions.values())

@@ -12,6 +12,7 @@ twice in the life of the cluster as far as chance allows; `run` numbers the runs
         EOF      session              the client will send no more: if it waits, nobody is there to be served
         UNBLOCK  session, run, error  CLIENT UNBLOCK; with an error or as if time were up
         CLOSE    session              the client is gone
+        LEFT     0                    nothing follows LEAVING
     from there
         PART     session, run, bytes  of the replies, when there is much of them
         DONE     session, run, refused, bytes
@@ -19,6 +20,7 @@ twice in the life of the cluster as far as chance allows; `run` numbers the runs
                  next leader may be asked
         REFUSED  session, run         nothing was done: no such session, or that node does not lead
         CLOSED   session              it was closed there
+        LEAVING  0                    that node stops: ask another
 """
 
 from __future__ import annotations
@@ -32,10 +34,12 @@ UNWATCH: Final = 2
 EOF: Final = 3
 UNBLOCK: Final = 4
 CLOSE: Final = 5
+LEFT: Final = 6
 PART: Final = 10
 DONE: Final = 11
 REFUSED: Final = 12
 CLOSED: Final = 13
+LEAVING: Final = 14
 
 NEW: Final = 1
 """A session begins with this run. Without it, one that is not known there is refused."""

@@ -146,6 +146,12 @@ class VirtualNode(Node):
         self.cluster.post(self.id, peer, frame)
         return True
 
+    def relay_frame(self, peer: str, frame: bytes) -> bool:
+        return self.tell(peer, frame)
+
+    def reaches(self, peer: str) -> bool:
+        return peer in self.cluster.nodes
+
     def persist(self, persist: Persist) -> None:
         assert self.writing is None, "one write at a time"
         self.writing = persist
@@ -180,6 +186,7 @@ class Cluster:
         reads: str = "lease",
         walls: Mapping[str, float] | None = None,
         snapshot: Mapping[str, int] | None = None,
+        on_follower_write: str = "reject",
         **limits: int,
     ) -> None:
         self.now = STARTED_MS
@@ -188,6 +195,7 @@ class Cluster:
         self.walls = walls or {}
         """How far (ms) a node's wall clock is off."""
         self.limits = limits
+        self.on_follower_write = on_follower_write
         self.snapshot = dict(snapshot or {})
         self.names = [f"node{n + 1}" for n in range(size)]
         self.nodes: dict[str, VirtualNode] = {}
@@ -218,7 +226,11 @@ class Cluster:
         me = members[self.names.index(name)]
         return Settings(
             node={"id": name, "data_dir": str(self.path / name)},
-            server={"bind": "10.0.0.1", "port": me["port"]},
+            server={
+                "bind": "10.0.0.1",
+                "port": me["port"],
+                "on_follower_write": self.on_follower_write,
+            },
             cluster={
                 "enabled": len(self.names) > 1,
                 "name": "c",
@@ -256,6 +268,8 @@ class Cluster:
                     node._on_order(sender, mail)
                 elif isinstance(mail, wire.Answer):
                     node._on_answer(sender, mail)
+                elif isinstance(mail, wire.Relayed | wire.Fragment):
+                    node.do(lambda mail=mail: node._on_relayed(sender, mail))  # type: ignore[misc]
                 else:
                     assert isinstance(mail, wire.Mail)
                     node._on_mail(sender, mail)
