@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from ironkv.commands import backup, script_calls  # noqa: F401  (IRONKV's own row comes first)
+from ironkv.commands import backup, script_calls, usage  # noqa: F401  (IRONKV's own row comes first)
 from ironkv.commands.permissions import permissions_of
 from ironkv.commands.table import Args, Command, Route, command, find
-from ironkv.errors import CommandError
+from ironkv.errors import CommandError, ReplyError
 from ironkv.keyspace.keyspace import Database
 from ironkv.resp.replies import Reply
 
@@ -54,6 +54,17 @@ def keys_within(args: Args) -> Sequence[bytes]:
     return row.key_args(inner)
 
 
+def carried_out(row: Command, db: Database, args: Args, now_ms: int) -> Reply:
+    """The reply to a request that was wrapped; it counts as what it was before. Raises CommandError."""
+    try:
+        reply = row.timed(db, args, now_ms)
+    except CommandError:
+        row.usage.failed += usage.ours
+        raise
+    row.usage.failed += usage.ours and isinstance(reply, ReplyError)
+    return reply
+
+
 def _run(db: Database, args: Args, now_ms: int) -> Reply:
     row, inner = _inner(args)
     user = db.keyspace.users.get(args[2])
@@ -61,7 +72,7 @@ def _run(db: Database, args: Args, now_ms: int) -> Reply:
         raise CommandError("NOPERM the user for whom this script was to run does not exist any more")
     script_calls.acting = permissions_of(user)
     try:
-        return row.handler(db, inner, now_ms)
+        return carried_out(row, db, inner, now_ms)
     finally:
         script_calls.acting = None
 

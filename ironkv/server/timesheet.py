@@ -215,5 +215,5 @@ def _count_failures(batch: Batch) -> None:
     for item, reply in zip(items, batch.replies, strict=True):
         if isinstance(reply, ReplyError) and type(item) is list:
             row = TABLE.get(item[0])
-            if row is not None:
+            if row is not None and not row.subcommands:
                 row.usage.failed += 1

@@ -86,6 +86,7 @@ def test_what_scripts_call_is_counted(client: Client) -> None:
     client.call("CONFIG", "SET", "maxmemory", 0)
     found = statistics(client)
     assert (found["set"]["rejected_calls"], found["lpush"]["failed_calls"]) == (1, 1)
+    assert (found["eval"]["calls"], found["eval"]["failed_calls"]) == (2, 1)
 
 
 def test_what_had_to_wait_is_counted_once(client: Client, connect: Connect) -> None:

@@ -62,7 +62,7 @@ items = st.one_of(
     st.tuples(st.just("one"), logged),
     st.tuples(st.just("one"), logged),
     st.tuples(st.just("one"), logged),
-    st.tuples(st.just("script"), st.lists(commands, min_size=1, max_size=4)),
+    st.tuples(st.sampled_from(["script", "tight"]), st.lists(commands, min_size=1, max_size=4)),
     st.tuples(st.just("transaction"), st.lists(commands, min_size=1, max_size=4)),
     st.tuples(st.just("database"), st.integers(0, 2)),
     st.tuples(st.just("thresholds"), thresholds),
@@ -141,10 +141,11 @@ class Log:
             if args is not None:
                 self.asked.append(args if _is_plain(args) else None)
             return args
-        if kind == "script":
+        if kind in ("script", "tight"):  # a tight one came while memory was full
             packed = [msgpack.packb(self._written_out(words), use_bin_type=False) for words in what]
             self.asked.append(None)
-            return [b"EVAL", SCRIPT, b"0", *packed]
+            head = [b"IRONKV", b"TIGHT"] if kind == "tight" else []
+            return [*head, b"EVAL", SCRIPT, b"0", *packed]
         writes = [args for words in what if (args := self._write(words)) is not None]
         self.asked.append(None)
         return [b"EXEC", 0, writes]
