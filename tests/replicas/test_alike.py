@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from hashlib import sha1
 from typing import Any
 
 import msgpack
@@ -27,7 +28,7 @@ from ironkv.commands.table import Route, find
 from ironkv.errors import CommandError
 from tests.commands.compare import MEANINGS, agree, written_out
 from tests.commands.oracle import Oracle, running_oracle
-from tests.commands.strategies import GROUPS
+from tests.commands.strategies import GROUPS, geo, hyperloglog, sorting
 from tests.commands.strategies.common import Args, spoiled
 
 EXAMPLES = int(os.environ.get("IRONKV_EXAMPLES", "30"))
@@ -57,6 +58,19 @@ thresholds = st.sampled_from(
         [b"IRONKV", b"THRESHOLDS", b"list-max-listpack-size", b"2", b"stream-node-max-entries", b"1"],
     ]
 )
+DRAWN = b"return(math.random(1000000))"
+LINES = [
+    b"BLPOP a b 0", b"BRPOP a b 0", b"BLMOVE a b LEFT RIGHT 0", b"BRPOPLPUSH a b 0",
+    b"BLMPOP 0 2 a b LEFT COUNT 2", b"BZPOPMIN a b 0", b"BZPOPMAX a b 0", b"BZMPOP 0 2 a b MAX COUNT 2",
+    b"SCRIPT LOAD " + DRAWN, b"EVALSHA " + sha1(DRAWN).hexdigest().encode() + b" 0", b"SCRIPT FLUSH",
+    b"ACL SETUSER bob on nopass ~a +@all -incr", b"ACL SETUSER bob ~* -spop", b"ACL DELUSER bob",
+    b"IRONKV AS bob EVAL return{redis.pcall('spop','a'),redis.pcall('set','b',1)} 0",
+]  # fmt: skip
+elsewhere = st.one_of(
+    *(st.one_of(module.COMMANDS) for module in (geo, hyperloglog, sorting)),
+    st.sampled_from([line.split() for line in LINES]),
+)
+"""What is compared with Redis by tests of its own, or is IronKV's."""
 logged = st.one_of(commands, commands, commands, commands, spoiled(commands))
 items = st.one_of(
     st.tuples(st.just("one"), logged),
@@ -64,6 +78,7 @@ items = st.one_of(
     st.tuples(st.just("one"), logged),
     st.tuples(st.sampled_from(["script", "tight"]), st.lists(commands, min_size=1, max_size=4)),
     st.tuples(st.just("transaction"), st.lists(commands, min_size=1, max_size=4)),
+    st.tuples(st.just("elsewhere"), elsewhere),
     st.tuples(st.just("database"), st.integers(0, 2)),
     st.tuples(st.just("thresholds"), thresholds),
 )
@@ -136,6 +151,11 @@ class Log:
         if kind == "thresholds":
             self.asked.append(None)
             return what
+        if kind == "elsewhere":
+            args = self._write(what)
+            if args is not None:
+                self.asked.append(None)
+            return args
         if kind == "one":
             args = self._write(what)
             if args is not None:
