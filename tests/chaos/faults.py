@@ -199,21 +199,19 @@ class Faults:
         """A host leaves, dead or alive, perhaps the leader; its disk is wiped once it is out."""
         hosts = self._hosts
         leaves = self._leader_or_any()
-        asked = self._chance.choice([host for host in hosts.members if host is not leaves])
-        self._say(f"{leaves.id} is removed, as {asked.id} is told")
+        others = [host for host in hosts.members if host is not leaves]
+        self._say(f"{leaves.id} is to be removed")
         if self._chance.random() < 0.5:
             leaves.kill()
 
         def removed() -> bool:
-            leader = hosts.leader()
-            if leader is not None:
-                with contextlib.suppress(OSError, ErrorReply, ProtocolFault):
-                    asked.raft("REMOVE", leaves.id)
-                with contextlib.suppress(OSError, ErrorReply, ProtocolFault):
-                    return leaves.id not in names_of(leader)
-            for host in hosts.members:
-                if host is not leaves:
-                    host.ensure_up()
+            for host in others:
+                host.ensure_up()
+            with contextlib.suppress(OSError, ErrorReply, ProtocolFault):
+                self._chance.choice(others).raft("REMOVE", leaves.id)
+            with contextlib.suppress(OSError, ErrorReply, ProtocolFault):
+                leader = hosts.leader()
+                return leader is not None and leaves.id not in names_of(leader)
             return False
 
         wait_for(removed, f"{leaves.id} is removed", 90.0, 0.2)
