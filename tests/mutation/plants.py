@@ -13,6 +13,8 @@ STATE: Final = ("tests/test_machine.py", WHOLE, "tests/test_imaging.py")
 JOURNAL: Final = ("tests/storage/test_journal.py", WHOLE)
 SNAPSHOTS: Final = ("tests/storage/test_snapshots.py", WHOLE, "tests/node/test_recovery.py")
 TRANSFER: Final = ("tests/node/test_overlooked.py", WHOLE, "tests/node/test_transfer.py")
+MEMBERS: Final = (WHOLE,)
+ORDERS: Final = ("tests/node/test_membership.py",)
 WIRE: Final = ("tests/peers/test_wire.py",)
 
 
@@ -45,15 +47,15 @@ PLANTS: Final = (
     Plant(
         "a change begins before an entry of the own term is committed",
         "raft/leader.py",
-        "        if not self.settled:\n            raise ChangeRefused",
-        "        if False:\n            raise ChangeRefused",
+        "        if not self.settled:\n            raise ChangeLater",
+        "        if False:\n            raise ChangeLater",
         (STORIES, CORE),
     ),
     Plant(
         "two changes at once",
         "raft/leader.py",
-        '        if self._changing:\n            raise ChangeRefused("another',
-        '        if False:\n            raise ChangeRefused("another',
+        '        if self._changing:\n            raise ChangeLater("another',
+        '        if False:\n            raise ChangeLater("another',
         (STORIES, CORE),
     ),
     Plant(
@@ -90,6 +92,97 @@ PLANTS: Final = (
         "        if not self._members.may_stand(self._log.commit):\n            self._follow(",
         "        if False:\n            self._follow(",
         (STORIES, CORE),
+    ),
+    Plant(
+        "one of two majorities is enough to commit",
+        "raft/membership.py",
+        "        return min(\n            (majority_index(",
+        "        return max(\n            (majority_index(",
+        (STORIES, WHOLE),
+    ),
+    Plant(
+        "one of two majorities elects",
+        "raft/membership.py",
+        "        return all(\n            sum(not granted",
+        "        return any(\n            sum(not granted",
+        (STORIES, CORE),
+    ),
+    Plant(
+        "a follower goes by a configuration only when it is committed",
+        "raft/core.py",
+        "self._members.appended(message.entries[new - prev - 1 :])",
+        "self._members.appended(e for e in message.entries[new - prev - 1 :] if e.index <= message.commit)",
+        (WHOLE,),
+    ),
+    Plant(
+        "who was removed is still told where to read",
+        "raft/leader.py",
+        "if asker is not None and asker not in self.followers:",
+        "if False:",
+        (STORIES, WHOLE),
+    ),
+    Plant(
+        "a start forgets a configuration that is not committed",
+        "node/storage.py",
+        "            if entry.kind is EntryKind.CONFIG:  # it rules",
+        "            if entry.kind is EntryKind.CONFIG and entry.index <= known:  # it rules",
+        MEMBERS,
+    ),
+    Plant(
+        "a start does not ask the snapshot for the members",
+        "node/storage.py",
+        "        if manifest.membership[0]:\n",
+        "        if False:\n",
+        MEMBERS,
+    ),
+    Plant(
+        "a snapshot names the members of when it was finished",
+        "node/snapshotting.py",
+        "            membership=job.membership,\n",
+        "            membership=self._machine.membership,\n",
+        MEMBERS,
+    ),
+    Plant(
+        "an installed snapshot does not say who the members are",
+        "node/node.py",
+        "            if manifest.membership[0]:\n",
+        "            if False:\n",
+        MEMBERS,
+    ),
+    Plant(
+        "connections do not follow the members",
+        "node/node.py",
+        "        self.roster.follow(self.driver.core.configuration, self.machine.membership[1])\n",
+        "",
+        MEMBERS,
+    ),
+    Plant(
+        "an order is said to be done before it is committed",
+        "node/membership.py",
+        "        return done(applied) and not applied.joint and rules == applied",
+        "        return done(rules)",
+        MEMBERS,
+    ),
+    Plant(
+        "an order is said to be done when the leader that had it is gone",
+        "node/membership.py",
+        '                wish.settle("" if self._is_done(wish) else UNKNOWN)',
+        '                wish.settle("")',
+        MEMBERS,
+    ),
+    Plant(
+        "an order that began is said not to have happened",
+        "node/membership.py",
+        "            wish.settle(UNKNOWN if wish.begun else str(self._world.not_leader()))",
+        "            wish.settle(str(self._world.not_leader()))",
+        ORDERS,
+    ),
+    Plant(
+        "a node that is no member serves local reads",
+        "node/node.py",
+        ' == "local") and not self.roster.outside:',
+        ' == "local"):',
+        ORDERS,
     ),
     # -- elections and promises
     Plant(
@@ -156,8 +249,8 @@ PLANTS: Final = (
     Plant(
         "a node that lost its disk votes as if nothing had happened",
         "node/storage.py",
-        "return hard.fresh if hard is not None else len(self._host.members()) > 1",
-        "return hard.fresh if hard is not None else False",
+        "hard.fresh if hard is not None else bool(self.directory.first.voters - {self._settings.node.id})",
+        "hard.fresh if hard is not None else False",
         (WHOLE,),
     ),
     # -- replication
@@ -299,9 +392,9 @@ PLANTS: Final = (
         "reads are served without a lease",
         "node/node.py",
         "        if now < self.driver.readable_until:\n"
-        "            self._set_read_time(now)\n            return True\n        if connection",
+        "            self._set_read_time(now)\n            return True\n        if (connection",
         "        if self.leading:\n"
-        "            self._set_read_time(now)\n            return True\n        if connection",
+        "            self._set_read_time(now)\n            return True\n        if (connection",
         READS,
     ),
     Plant(
@@ -523,7 +616,7 @@ PLANTS: Final = (
         "node/storage.py",
         "if newest is not None and (journal.last_index < index or journal.term(index) != term):",
         "if newest is not None and journal.last_index < index:",
-        SNAPSHOTS,
+        ("tests/node/test_recovery.py",),
     ),
     Plant(
         "leftovers of an unfinished snapshot stay",

@@ -174,6 +174,35 @@ def test_between_making_a_snapshot_current_and_emptying_the_journal(make_cluster
     assert images.digest_of_keyspace(again.keyspace) == images.digest_of_keyspace(leader.keyspace)
 
 
+def test_a_journal_that_goes_beyond_the_installed_snapshot_in_another_term(make_cluster: Maker) -> None:
+    """A leader cut off has written more than was then committed without it; it dies in installing that."""
+    cluster = make_cluster(3, snapshot=TAIL).boot()
+    old = cluster.elect()
+    cluster.isolate(old.id)
+    client = old.client()
+    for n in range(60):
+        client.send(f"SET lost{n} {n}")
+        cluster.settle()
+    written = old.journal.last_index
+    cluster.advance(3_000)
+    leader = cluster.leader()
+    client = leader.client()
+    for n in range(30):
+        client.ask(f"SET key{n} {n}")
+    leader.storage.begin()
+    cluster.advance(2_000)
+    old.install = lambda manifest, keyspace: _die()  # type: ignore[method-assign]
+    cluster.heal(lose=True)
+    with pytest.raises(Died):
+        cluster.advance(5_000)
+    cluster.crash(old.id)
+    cluster.boot(old.id)
+    again = cluster.nodes[old.id]
+    assert 30 <= again.journal.last_index < written
+    cluster.advance(2_000)
+    assert images.digest_of_keyspace(again.keyspace) == images.digest_of_keyspace(leader.keyspace)
+
+
 class Died(BaseException):
     pass
 

@@ -308,3 +308,12 @@ def _check(found: Hello | Mail | Pulse) -> None:
 def _is_number(value: object) -> bool:
     """A term, an index or a count: what fits the journal's u64, with room to count on."""
     return type(value) is int and 0 <= value <= wire.NUMBER_MAX
+
+
+@pytest.mark.parametrize("indices", [(6, 7), (5, 7), (5, 5), (4, 5)])
+def test_entries_follow_one_another(indices: tuple[int, ...]) -> None:
+    """Behind the entry that they are said to follow, without a gap."""
+    entries = tuple(Entry(index, 1, EntryKind.BATCH, b"") for index in indices)
+    frame = wire.mail([Append("a", "b", 1, 4, 1, 4, 1, entries, False)], 0.0, 0.0)
+    with pytest.raises(WireError, match="out of order"):
+        wire.parse(frame[wire.HEAD.size :], "a", "b")

@@ -19,6 +19,7 @@ from ironkv.raft.messages import AppendReply, Entry, EntryKind, Message, Persist
 from ironkv.raft.quorum import majority
 from ironkv.storage import codec
 from tests.sim.checks import must
+from tests.sim.describe import members as shown
 from tests.sim.whole import membership
 from tests.sim.whole.history import History
 from tests.sim.whole.lmdb import Disk
@@ -196,7 +197,7 @@ class Checks:
 
     def _reconfigured(self, index: int, now: Configuration) -> None:
         before = self.configurations[-1][1]
-        must(membership.step(before, now), f"{before} is followed by {now}")
+        must(membership.step(before, now), f"{shown(before)} is followed by {shown(now)}")
         self.configurations.append((index, now))
         self.newer = {each for each in self.newer if each[0] > index}
 
@@ -208,7 +209,7 @@ class Checks:
         at, committed = self.configuration_at(process.machine.applied)
         must(
             index == at and (not at or said == committed),
-            f"{computer.name} holds {said} of entry {index} for the members, but it is {committed} of {at}",
+            f"{computer.name} takes {shown(said)} of {index} for the members, not {shown(committed)} of {at}",
         )
         if core._members.index > self.configurations[-1][0]:
             self.newer.add((core._members.index, core.configuration))
@@ -220,17 +221,22 @@ class Checks:
     def _rules_again(self, computer: Computer) -> None:
         """A node that starts goes by the newest configuration on its disk, committed or not (§6)."""
         assert computer.process is not None
+        if computer.disk.damaged:
+            return  # perhaps in what cannot be read here
         applied, table = computer.process.machine.applied, computer.entries
         at, newest = self.configuration_at(applied)
         for key in reversed(table.keys):
-            if codec.index_of(key) <= applied or computer.disk.damaged:
+            if codec.index_of(key) <= applied:
                 break
             entry = codec.decode_entry(codec.index_of(key), table.values[key])
             if entry.kind is EntryKind.CONFIG:
                 at, newest = entry.index, Configuration.decode(entry.data)
                 break
         rules = computer.process.driver.core.configuration
-        must(not at or rules == newest, f"{computer.name} starts with {rules}, its log says {newest}")
+        must(
+            not at or rules == newest,
+            f"{computer.name} starts with {shown(rules)}, its log says {shown(newest)}",
+        )
 
     def served(self, computer: Computer | None, asked_at: float) -> None:
         """A client was given what it asked for."""

@@ -297,13 +297,17 @@ class Cluster:
         return [*self.checks.ruling(), *(core.configuration for core in cores if core is not None)]
 
     def _start_by_file(self) -> None:
-        """Nobody can be taken in where there is no leader: an operator writes down who the others are."""
+        """Nobody can be taken in where there is no leader: an operator writes down who the others are. And
+        orders of the storm may still add somebody."""
         ruling = self._ruling_anywhere()
         for computer in self.computers.values():
-            if computer.process is None and computer.told is None and self.is_member(computer, ruling):
-                computer.joins, computer.dead = False, False
-                computer.file = sorted(self.checks.configurations[-1][1].electors | {computer.name})
+            if computer.process is None and self.is_member(computer, ruling):
+                computer.dead = False
+                if computer.joins and computer.told is None:
+                    computer.joins = False
+                    computer.file = sorted(self.checks.configurations[-1][1].electors | {computer.name})
                 computer.start()
+        self.world.after(FILE_MS, self._start_by_file)
 
     def _demand_progress(self) -> None:
         """One leader; and within a second a write on every node, and reads of all keys from each."""

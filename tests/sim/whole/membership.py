@@ -135,7 +135,7 @@ class Joiner(Caller):
         else:
             self._asking += 1
             self.hang_up()
-            newcomer.told = told(maps(reply))
+            newcomer.told, newcomer.dead = told(maps(reply)), False
             self.cluster.start_later(newcomer, 5)
 
 
