@@ -72,8 +72,24 @@ def voters(node: Node) -> set[str]:
 
 
 def order(node: Node, *words: str | int) -> None:
-    with node.connect(60.0) as client:
-        assert client.call("RAFT", *words) == "OK"
+    """As an operator would: given again when nothing was done, or nobody knows (leaders change on a machine that
+    has no time for them)."""
+    again = False
+
+    def done() -> bool:
+        nonlocal again
+        try:
+            with node.connect(60.0) as client:
+                return client.call("RAFT", *words) == "OK"
+        except ErrorReply as error:
+            if again and "is no member" in str(error):
+                return True
+            if error.code not in ("NOTLEADER", "CLUSTERDOWN", "UNKNOWN"):
+                raise
+            again |= error.code == "UNKNOWN"
+            return False
+
+    wait_for(done, f"RAFT {' '.join(map(str, words))} on {node.id}")
 
 
 def test_from_three_to_five_and_back(cluster: ThrowawayCluster) -> None:
