@@ -72,8 +72,8 @@ def voters(node: Node) -> set[str]:
 
 
 def order(node: Node, *words: str | int) -> None:
-    """As an operator would: given again when nothing was done, or nobody knows (leaders change on a machine that
-    has no time for them)."""
+    """As an operator would: given again when nothing was done, or nobody knows: leaders change on a machine
+    that has no time for them."""
     again = False
 
     def done() -> bool:
@@ -201,7 +201,7 @@ def test_a_node_that_cannot_join_says_why(cluster: ThrowawayCluster) -> None:
     ):
         newcomer = cluster.newcomer(f"newcomer{number}", cluster.nodes[0], {name: value})
         newcomer.start()
-        assert newcomer.exit_status() == 70
+        assert newcomer.exit_status(60.0) == 70
         assert "--join 127.0.0.1:" in newcomer.log_tail()
         assert complaint in newcomer.log_tail()
         assert not newcomer.data_dir.exists()
@@ -221,7 +221,7 @@ def test_what_the_settings_may_say(cluster: ThrowawayCluster) -> None:
     alone = text.split("[[cluster.nodes]]")[0].replace("enabled = true", "enabled = false", 1)
     file.write_text(alone)
     follower.start()
-    assert follower.exit_status() == 70
+    assert follower.exit_status(60.0) == 70
     assert (
         "belongs to members ['node1', 'node2', 'node3', 'node4'], this is members []" in follower.log_tail()
     )
