@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tests.node.virtual import Error
 from tests.sim.checks import must
 from tests.sim.whole.callers import Caller, Request
-from tests.sim.whole.history import LOCK_MS, Op
+from tests.sim.whole.history import LOCK_MS, UNTICKED_MS, Op
 
 if TYPE_CHECKING:
     from tests.sim.whole.cluster import Cluster
@@ -88,6 +88,8 @@ class Client(Caller):
         history = self.cluster.checks.history
         if not isinstance(reply, Error):
             op.ended, op.reply = self.cluster.world.now, reply
+            if self.computer is None or not self.computer.leads:
+                op.late_ms = UNTICKED_MS
             self.cluster.checks.served(self.computer, op.began)
         elif str(reply).startswith(NOT_DONE):
             history.did_not_happen(op)

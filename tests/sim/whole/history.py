@@ -33,6 +33,8 @@ class Op:
     ended: float = inf
     reply: Any = UNKNOWN
     number: int = 0
+    late_ms: float = 0.0
+    """How much longer a key may be seen where this was asked: see UNTICKED_MS."""
 
     def __str__(self) -> str:
         reply = "?" if self.reply is UNKNOWN else repr(self.reply)
@@ -188,7 +190,7 @@ class History:
         reply = op.reply
         taken = (op.value, op.began + LOCK_MS - self.early_by, now + LOCK_MS + self.late_by)
         may_be_gone = state is None or now >= state[1]
-        must_be_gone = state is None or op.began > max(state[2], self.led_since + self.late_by)
+        must_be_gone = state is None or op.began > max(state[2], self.led_since + self.late_by) + op.late_ms
         if op.kind == "lock":
             if reply is UNKNOWN:
                 return taken if may_be_gone else state
@@ -202,5 +204,8 @@ class History:
         return WRONG if must_be_gone or reply != state[0] else state
 
 
+UNTICKED_MS: Final = 1200.0
+"""For how long a follower may show a key whose deadline has come, if nothing is written and nobody asks the leader
+for it: until the leader logs a tick, when the 1,024 ms have passed in which the deadline lies."""
 LOCK_MS: Final = 400
 """For how long the locks that clients take are theirs."""
