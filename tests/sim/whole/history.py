@@ -205,7 +205,7 @@ class History:
 
 
 UNTICKED_MS: Final = 1200.0
-"""For how long a follower may show a key whose deadline has come, if nothing is written and nobody asks the leader
-for it: until the leader logs a tick, when the 1,024 ms have passed in which the deadline lies."""
+"""For how long a follower may show a key whose deadline has come, if nothing is written and nobody asks the
+leader for it: until the leader logs a tick, when the 1,024 ms have passed in which the deadline lies."""
 LOCK_MS: Final = 400
 """For how long the locks that clients take are theirs."""
