@@ -73,14 +73,22 @@ def directories(words: Sequence[str]) -> dict[str, Path]:
     return {name: Path(path) for name, path in nodes.items()}
 
 
-def build(machine: Machine, term: int, nodes: dict[str, Path], cluster: str, tell: Progress) -> Manifest:
-    """Make the directories of a new cluster whose state is that of `machine`."""
+def build(
+    machine: Machine,
+    term: int,
+    nodes: dict[str, Path],
+    cluster: str,
+    tell: Progress,
+    members: Configuration | None = None,
+) -> Manifest:
+    """Make the directories of a new cluster whose state is that of `machine`. A single node runs alone,
+    unless `members` says otherwise."""
     _must_be_empty(nodes)
     with TemporaryDirectory(prefix="ironkv-", dir=_parent(nodes)) as scratch:
         source = Path(scratch) / "snapshots"
         manifest = write_snapshot(source, machine, term, tell)
         for name, path in nodes.items():
-            _build(path, name, cluster, _members(nodes), source, manifest)
+            _build(path, name, cluster, members or _members(nodes), source, manifest)
     return manifest
 
 
