@@ -15,6 +15,7 @@ from ironkv import batch
 from ironkv.commands.write_handlers import WRITE_HANDLERS
 from ironkv.errors import CommandError, Fault, NotInteger, WrongType
 from ironkv.machine import PURGE_MOST, Machine
+from ironkv.raft.configuration import Configuration
 from ironkv.raft.messages import Entry, EntryKind
 from ironkv.resp.replies import OK
 
@@ -80,7 +81,11 @@ def test_an_error_is_one_command_s() -> None:
 @pytest.mark.parametrize("kind", EntryKind)
 def test_entries_come_one_after_the_other(indices: tuple[int, ...], kind: EntryKind) -> None:
     machine = Machine()
-    data = batch.encode(1, [[b"INCR", b"a"]]) if kind is EntryKind.BATCH else b""
+    data = {
+        EntryKind.NOOP: b"",
+        EntryKind.BATCH: batch.encode(1, [[b"INCR", b"a"]]),
+        EntryKind.CONFIG: Configuration(frozenset({"n1"})).encode(),
+    }[kind]
     *well, bad = indices
     for index in well:
         machine.apply(Entry(index, 1, kind, data))
