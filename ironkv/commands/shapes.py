@@ -64,6 +64,8 @@ def arguments(row: Command) -> list[Argument]:
     found = _Shape(_words(shape(row))).alternatives()
     if row.name == "INCRBYFLOAT":
         found[1][b"type"] = b"double"
+    if row.name == "CLUSTER|KEYSLOT":  # it computes with a name, and touches no key
+        found[0][b"type"] = b"string"
     _number_keys(found, iter(range(len(key_specs(row)))), 0)
     if row.name == "SORT":  # one group is of the keys that patterns name, the last of the destination
         found[-1][b"key_spec_index"] = 2

@@ -2,7 +2,9 @@
 
 A node that does not lead passes the order on to the leader, over the connection they have anyhow; one hop at
 most. An order is done when the node that leads has applied the configuration it asked for, and nothing is
-left of the one before (`raft.configuration`).
+left of the one before (`raft.configuration`). If the connection breaks before the leader has answered, the
+node that passed the order on looks for itself, once it knows that its state is current: what it had applied
+before may be older than the order.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE_MS: Final = 30_000.0
 """How long an order may take: a new voter has to catch up before it is one."""
+LOOKING_MS: Final = 5_000.0
+"""How long is looked for what became of an order whose answer was lost: until there is another leader."""
 UNKNOWN: Final = "UNKNOWN the change has begun, and whether it will come to be is not known; see RAFT MEMBERS"
 Wanted = Callable[[Configuration], Configuration]
 
@@ -57,7 +61,25 @@ class _Wish:
     deadline: float
     begun: bool = False
     asked: str = ""
-    """The leader it was passed on to."""
+    """The leader it was passed on to; nobody any more once the connection with it broke."""
+    look: _Look | None = None
+
+
+@dataclass(slots=True)
+class _Look:
+    """Waits to look at a current state, as a client that reads (`node.reads.Reader`)."""
+
+    seen: bool | None = None
+    """Whether the state is current: None while that is not known."""
+
+    def backlog_size(self) -> int:
+        return 0
+
+    def may_read(self, requests: int) -> None:
+        self.seen = True
+
+    def may_not_read(self, requests: int) -> None:
+        self.seen = False
 
 
 class Membership:
@@ -115,12 +137,11 @@ class Membership:
             wish.settle(answer.error)
 
     def lost(self, peer: str) -> None:
-        """The connection with a node broke."""
-        for number, wish in list(self._passed_on.items()):
+        """The connection with a node broke; that with a leader that removes itself does as soon as it has."""
+        for wish in self._passed_on.values():
             if wish.asked == peer:
-                del self._passed_on[number]
-                # A leader that was to remove itself is left as soon as that has come to be.
-                wish.settle("" if self._is_done(wish) else UNKNOWN)
+                wish.asked = ""
+                wish.deadline = min(wish.deadline, self._world.steady_ms() + LOOKING_MS)
 
     # -- on the leader
 
@@ -143,11 +164,25 @@ class Membership:
         """Go on with the oldest order if it can go on. Called often, and when the members have changed."""
         now = self._world.steady_ms()
         for number, wish in list(self._passed_on.items()):
-            if now > wish.deadline:
+            found = not wish.asked and self._found(wish)
+            if found or now > wish.deadline:
                 del self._passed_on[number]
-                wish.settle(UNKNOWN)
+                wish.settle("" if found else UNKNOWN)
         while self._wishes and self._over(self._wishes[0], now):
             self._wishes.pop(0)
+
+    def _found(self, wish: _Wish) -> bool:
+        """Whether it has come to be, as far as a state shows that is current."""
+        look, current = wish.look, False
+        if look is not None:
+            if look.seen is None:
+                return False
+            current = look.seen
+        if current and self._is_done(wish):
+            return True
+        wish.look = _Look()
+        self._driver.reads.wait(wish.look)
+        return False
 
     def _over(self, wish: _Wish, now: float) -> bool:
         """Begin it, or see whether it is done."""

@@ -215,17 +215,30 @@ class Storage:
                 f"the journal begins at entry {journal.first_index}, the newest snapshot ends at {index}: "
                 f"what lies between is missing. {REJOIN}"
             )
+        if (
+            newest is not None
+            and journal.hard is None
+            and not (self.fresh or self._settings.snapshot.recover)
+        ):
+            raise Fault(
+                f"the journal is gone, and nobody else has what was written behind snapshot {index}. Bring "
+                f"it back; or go on without that: --recover-snapshot {index}"
+            )
         if newest is not None and (journal.last_index < index or journal.term(index) != term):
             log.info("the journal ends before snapshot %d, or differs: it begins anew behind it", index)
-            journal.reset(index, term)
+            journal.reset(index, term, fresh=self.fresh)
 
     @property
     def fresh(self) -> bool:
-        """Whether this node never promised anything, or has not caught up since (`raft.membership`)."""
+        """Whether this node knows of no promise it made, or has not caught up since (`raft.membership`).
+
+        That a snapshot is there changes nothing: without its journal the node has forgotten what it voted
+        and what it acknowledged behind the snapshot. Only who votes alone owes nobody anything."""
         hard = self.journal.hard
-        return (
-            hard.fresh if hard is not None else bool(self.directory.first.voters - {self._settings.node.id})
-        )
+        if hard is not None:
+            return hard.fresh
+        voters = self.directory.first.voters | self._machine.membership[1].voters
+        return bool(voters - {self._settings.node.id})
 
     # -- running
 

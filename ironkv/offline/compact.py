@@ -169,7 +169,7 @@ def _write_journal(path: Path, node: StoppedNode, index: int) -> None:
     try:
         hard = node.journal.hard
         journal.hard = hard
-        journal.reset(index, _term(node, index))
+        journal.reset(index, _term(node, index), fresh=hard is None or hard.fresh)
         batch: list[Entry] = []
 
         def put() -> None:

@@ -246,7 +246,7 @@ def _build(
             new.close()
         journal = Journal(path / "journal")
         # All members begin with the same committed entries, and none has voted: they are not fresh.
-        journal.reset(manifest.index, manifest.term)
+        journal.reset(manifest.index, manifest.term, fresh=False)
         journal.close()
     finally:
         directory.close()

@@ -67,16 +67,21 @@ def decode_entry(index: int, record: bytes) -> Entry:
 
 def crc_of(record: Buffer) -> int:
     """The crc a record claims. Raises Fault when it is too short to claim any."""
-    if len(record) < _HEAD:
-        raise Fault("a record of the journal is cut short: it is damaged")
+    _whole(record)
     crc: int = _CRC.unpack_from(record)[0]
     return crc
 
 
 def term_of(record: Buffer) -> int:
-    """The term of an entry's record."""
+    """The term of an entry's record. Raises Fault when it is too short to have one."""
+    _whole(record)
     term: int = _ENTRY.unpack_from(record, _CRC.size)[2]
     return term
+
+
+def _whole(record: Buffer) -> None:
+    if len(record) < _HEAD:
+        raise Fault("a record of the journal is cut short: it is damaged")
 
 
 def verify_entry(index: int, record: bytes, chain: int) -> int:

@@ -308,8 +308,9 @@ class Journal:
         except lmdb.Error as error:
             raise Fault(self._explain(error)) from error
 
-    def reset(self, index: int, term: int) -> None:
-        """At start: forget every entry; the log goes on behind a snapshot that ends with this one."""
+    def reset(self, index: int, term: int, *, fresh: bool) -> None:
+        """At start: forget every entry; the log goes on behind a snapshot that ends with this one. `fresh`:
+        whether this node may have made promises that it has forgotten (`raft.membership`)."""
         with self._env.begin(write=True) as txn:
             self._begin_anew(txn, index, term)
             hard = self.hard or codec.Hard()
@@ -318,6 +319,7 @@ class Journal:
                 term=max(hard.term, term),
                 voted_for=hard.voted_for if hard.term >= term else None,
                 commit=index,
+                fresh=fresh,
             )
             txn.put(_HARD, codec.encode_hard(self.hard), db=self._node)
 

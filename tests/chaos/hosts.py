@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -25,10 +26,11 @@ TIMEOUT_MS: Final = 300
 class Host(Node):
     """A node; `number` names its host."""
 
-    def __init__(self, number: int, network: Network, directory: Path, join: str = "") -> None:
+    def __init__(self, number: int, network: Network, directory: Path, guide: Guide | None = None) -> None:
         self.number = number
-        file = directory / f"node{number + 1}.toml"
-        file.write_text(_settings(number, network.addresses, join))
+        self._addresses, self._guide = network.addresses, guide
+        file = self._file = directory / f"node{number + 1}.toml"
+        file.write_text(_settings(number, network.addresses, "0.0.0.0:0" if guide else ""))
         self._weather = directory / f"weather{number + 1}"
         if not self._weather.exists():
             self.set_weather()
@@ -60,8 +62,15 @@ class Host(Node):
         return self.process() is not None
 
     def ensure_up(self) -> None:
-        if not self.is_up():
-            self.start()
+        if self.is_up():
+            return
+        if self._guide is not None and not (self.data_dir / "identity").exists():
+            asked = self._guide(self)
+            if asked is None:
+                return  # nobody is there to take it in: later
+            join = f"{self._addresses[asked.number]}:6379"
+            self._file.write_text(_settings(self.number, self._addresses, join))
+        self.start()
 
 
 def build_weather(directory: Path) -> None:
@@ -103,6 +112,10 @@ def _settings(number: int, addresses: list[str], join: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+Guide = Callable[[Host], Host | None]
+"""Finds who is to be asked by one that joins."""
+
+
 class Hosts:
     """All of a run, those that are no members now as well."""
 
@@ -124,6 +137,11 @@ class Hosts:
             if host.is_up() and (facts := host.facts(0.5)) is not None and facts.role == "leader"
         ]
         return max(claims)[2] if claims else None
+
+    def guide(self, newcomer: Host) -> Host | None:
+        """Whom it may ask to be taken in: the leader, else anybody who is up."""
+        up = [host for host in self.members if host is not newcomer and host.is_up()]
+        return self.leader() or next(iter(up), None)
 
     def wait_for_leader(self, timeout: float = 60.0) -> Host:
         return wait_for(self.leader, "a leader", timeout, 0.05)

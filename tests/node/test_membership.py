@@ -33,3 +33,41 @@ def test_of_an_order_that_began_nobody_says_that_nothing_was_done(make_cluster: 
     cluster.advance(5000)
     (reply,) = order.take()
     assert reply.startswith("-UNKNOWN")
+
+
+def test_a_state_that_lags_does_not_tell_that_a_removal_is_done(make_cluster: Maker) -> None:
+    """The follower that passed the order on has not even heard that the node was added."""
+    cluster = make_cluster().boot()
+    leader = cluster.elect()
+    behind, other = cluster.followers()
+    cluster.cut.add((leader.id, behind.id))
+    order = leader.client().send("RAFT ADD node9 10.0.0.1 7009 8009")
+    cluster.advance(100)
+    assert order.take() == [b"OK"]
+    cluster.isolate(leader.id)
+    order = behind.client().send("RAFT REMOVE node9")
+    cluster.advance(10)
+    behind._on_peer(leader.id, False)
+    assert order.take() == []
+    cluster.advance(10_000)
+    (reply,) = order.take()
+    assert reply.startswith("-UNKNOWN")
+    assert "node9" in other.core.configuration.everybody
+
+
+def test_an_order_whose_answer_was_lost_is_found_to_be_done(make_cluster: Maker) -> None:
+    cluster = make_cluster().boot()
+    leader = cluster.elect()
+    asked, other = cluster.followers()
+    order = leader.client().send("RAFT ADD node9 10.0.0.1 7009 8009")
+    cluster.advance(200)
+    assert order.take() == [b"OK"]
+    cluster.cut.add((leader.id, asked.id))
+    order = asked.client().send("RAFT REMOVE node9")
+    cluster.advance(100)
+    assert "node9" not in other.core.configuration.everybody
+    asked._on_peer(leader.id, False)
+    cluster.isolate(leader.id)
+    cluster.wires[leader.id, asked.id].clear()
+    cluster.advance(3_000)
+    assert order.take() == [b"OK"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 
 import pytest
 
@@ -201,6 +202,56 @@ def test_a_journal_that_goes_beyond_the_installed_snapshot_in_another_term(make_
     assert 30 <= again.journal.last_index < written
     cluster.advance(2_000)
     assert images.digest_of_keyspace(again.keyspace) == images.digest_of_keyspace(leader.keyspace)
+
+
+def test_who_lost_only_the_journal_has_forgotten_what_it_acknowledged(make_cluster: Maker) -> None:
+    """The snapshot that is left does not make its vote one to count on."""
+    cluster = make_cluster(3, snapshot=TAIL).boot()
+    leader = cluster.elect()
+    forgetful, absent = cluster.followers()
+    assert leader.client().ask("SET before 1") == [b"OK"]
+    cluster.advance(500)
+    forgetful.storage.begin()
+    cluster.advance(2_000)
+    cluster.isolate(absent.id)
+    assert leader.client().ask("SET acknowledged 1") == [b"OK"]
+    cluster.advance(500)
+    lose_journal(cluster, forgetful)
+    cluster.isolate(leader.id)
+    cluster.cut -= {(forgetful.id, absent.id), (absent.id, forgetful.id)}
+    for _ in range(2):
+        again = cluster.boot(forgetful.id).nodes[forgetful.id]
+        cluster.advance(20_000)
+        assert [node.id for node in cluster.nodes.values() if node.core.term > leader.core.term] == []
+        assert again.core.fresh
+        cluster.crash(forgetful.id)
+    cluster.boot(forgetful.id)
+    cluster.heal(lose=True)
+    assert cluster.elect().client().ask("GET acknowledged") == [b"1"]
+
+
+def lose_journal(cluster: Cluster, node: VirtualNode) -> None:
+    assert node.storage.snapshots.newest is not None
+    cluster.crash(node.id)
+    shutil.rmtree(cluster.path / node.id / "journal")
+
+
+def test_what_only_the_lost_journal_had_is_not_given_up_silently(make_cluster: Maker) -> None:
+    cluster = make_cluster(1).boot()
+    cluster.advance(100)
+    node = cluster.nodes["node1"]
+    node.client().ask("SET key 1")
+    node.storage.begin()
+    cluster.advance(2_000)
+    newest = node.storage.snapshots.newest
+    assert newest is not None
+    lose_journal(cluster, node)
+    for _ in range(2):
+        with pytest.raises(Fault, match=f"journal is gone.*--recover-snapshot {newest.index}"):
+            cluster.boot("node1")
+    cluster.snapshot["recover"] = newest.index
+    cluster.boot("node1").advance(1_000)
+    assert cluster.nodes["node1"].client().ask("GET key") == [b"1"]
 
 
 class Died(BaseException):

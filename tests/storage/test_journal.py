@@ -451,11 +451,11 @@ def test_behind_a_snapshot_everything_begins_anew(journal: Journal) -> None:
 def test_reset_at_start_keeps_the_promise(journal: Journal) -> None:
     journal.write(persist(*entries(1, 5), term=3, vote="a"))
     reopen(journal)
-    journal.reset(100, 2)
+    journal.reset(100, 2, fresh=False)
     reopen(journal)
     assert (journal.first_index, journal.last_index, journal.term(100)) == (101, 100, 2)
     assert (journal.term_now, journal.voted_for, journal.commit) == (3, "a", 100)
-    journal.reset(200, 7)
+    journal.reset(200, 7, fresh=False)
     reopen(journal)
     assert (journal.term_now, journal.voted_for, journal.commit) == (7, None, 200)
 

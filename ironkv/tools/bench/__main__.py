@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ironkv.storage.room import filesystem
-from ironkv.tools.bench import collections, connections, failover, plot, replay, storage, throughput
+from ironkv.tools.bench import collections, connections, failover, growth, plot, replay, storage, throughput
 from ironkv.tools.bench.machine import IN_MEMORY, describe, disk_directory
 from ironkv.tools.bench.report import Report
 
@@ -54,7 +54,10 @@ def _measure(section: str, report: Report, parent: Path, say: Callable[[str], No
                 parent, throughput.workloads(quick), report.rounds, quick, say
             )
         case "failover":
-            report.failover = failover.measure(parent, 3 if quick else 10, say)
+            tries = failover.Tries(3, 3, 3) if quick else failover.Tries(50, 10, 20)
+            report.failover = failover.measure(parent, tries, say)
+            keys, joins = (50_000, 1) if quick else (500_000, 3)
+            report.growth = growth.measure(parent, keys, joins, say)
         case "replay":
             report.replay = replay.measure(parent, 100_000 if quick else 1_000_000, say)
         case "connections":

@@ -1,10 +1,9 @@
-"""How long nobody takes a write: when the leader is killed, and when it is asked to go."""
+"""How long nobody takes a write: when the leader is killed, asked to go, or told to hand over."""
 
 from __future__ import annotations
 
 import re
 import signal
-import statistics
 import threading
 import time
 from collections.abc import Callable
@@ -33,15 +32,11 @@ class Pauses:
     """Seconds, one per try."""
 
     killed: list[float] = field(default_factory=list)
+    """By SIGKILL: from there to the next acknowledged write."""
+    asked_to_go: list[float] = field(default_factory=list)
+    """By SIGTERM: the longest time between two acknowledged writes, for the old leader serves on a moment."""
     handed_over: list[float] = field(default_factory=list)
-
-    @property
-    def killed_median(self) -> float:
-        return statistics.median(self.killed)
-
-    @property
-    def handed_over_median(self) -> float:
-        return statistics.median(self.handed_over)
+    """By RAFT TRANSFER: the same."""
 
 
 class Probe(threading.Thread):
@@ -87,28 +82,45 @@ class Probe(threading.Thread):
         self._over.wait(0.001)
 
 
-def measure(parent: Path, tries: int, say: Callable[[str], None]) -> Pauses:
-    """`tries` times each, on one cluster that is whole again before the next try."""
+class Tries(NamedTuple):
+    kills: int
+    stops: int
+    transfers: int
+
+
+def measure(parent: Path, tries: Tries, say: Callable[[str], None]) -> Pauses:
+    """On one cluster, that is whole again before the next try."""
     pauses = Pauses()
     with ThrowawayCluster(3, parent=parent) as cluster:
-        for number in range(tries):
-            pause = _pause(cluster, signal.SIGKILL)
-            pauses.killed.append(pause)
-            say(f"[{number + 1:2}/{tries}] leader killed:      next write after {pause * 1000:6.0f} ms")
-        for number in range(tries):
-            pause = _pause(cluster, signal.SIGTERM)
-            pauses.handed_over.append(pause)
-            say(f"[{number + 1:2}/{tries}] leader asked to go: writes paused {pause * 1000:6.0f} ms")
+        for what, end, found, count in (
+            ("leader killed:      next write after", _kill, pauses.killed, tries.kills),
+            ("leader asked to go: writes paused   ", _ask_to_go, pauses.asked_to_go, tries.stops),
+            ("leader hands over:  writes paused   ", _hand_over, pauses.handed_over, tries.transfers),
+        ):
+            for number in range(count):
+                found.append(_pause(cluster, end))
+                say(f"[{number + 1:2}/{count}] {what} {found[-1] * 1000:6.0f} ms")
     return pauses
 
 
-def _pause(cluster: Cluster, number: signal.Signals) -> float:
-    """SIGKILL: from the kill to the next acknowledged write. SIGTERM: the longest time between two
-    acknowledged writes until a new leader takes them, because the old one serves on for a moment."""
-    leader = cluster.wait_for_leader()
-    cluster.wait_until_level()
+def _kill(leader: Node) -> None:
+    leader.kill()
+
+
+def _ask_to_go(leader: Node) -> None:
     process = leader.process()
     assert process is not None
+    process.send(signal.SIGTERM)
+
+
+def _hand_over(leader: Node) -> None:
+    with leader.connect() as client:
+        client.call("RAFT", "TRANSFER")
+
+
+def _pause(cluster: Cluster, end: Callable[[Node], None]) -> float:
+    leader = cluster.wait_for_leader()
+    cluster.wait_until_level()
     probe = Probe(cluster.nodes)
     probe.start()
     try:
@@ -116,21 +128,22 @@ def _pause(cluster: Cluster, number: signal.Signals) -> float:
             lambda: len(probe.acknowledged) >= 50 and probe.acknowledged[-1].by == leader.id, "writes flow"
         )
         began = time.monotonic()
-        process.send(number)
+        end(leader)
         after = wait_for(
             lambda: next(
                 (a for a in probe.acknowledged[::-1] if a.sent >= began and a.by != leader.id), None
             ),
-            f"a write acknowledged after {number.name} for {leader.id}",
+            f"a write acknowledged by another than {leader.id}",
             pause=0.05,
         )
     finally:
         probe.finish()
-    leader.stop(number, grace=30)
-    leader.start()
+    if end is not _hand_over:
+        leader.stop(grace=30)
+        leader.start()
     cluster.wait_until_level()
     writes = [a for a in probe.acknowledged if a.at <= after.at]
-    if number is signal.SIGKILL:
+    if end is _kill:
         return next(a.at for a in writes if a.sent >= began) - began
     times = [began, *(a.at for a in writes if a.at >= began)]
     return max(later - earlier for earlier, later in pairwise(times))

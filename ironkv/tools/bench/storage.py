@@ -8,28 +8,21 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Self
 
+from ironkv.tools.bench.loads import Pings, benchmark, facts, fill, key, load, overwrite, rate
 from ironkv.tools.bench.partners import redis
 from ironkv.tools.bench.targets import Target
 from ironkv.tools.client import Client, ErrorReply
 from ironkv.tools.cluster import Sections, ThrowawayCluster, wait_for
 from ironkv.tools.nodes import Node
 
-VALUE_BYTES = 64
-CHUNK = 1_000
 LOAD_S = 4.0
 SNAPSHOTS = 3
-LOAD_MOST = 20_000_000
-"""Requests of a load that nobody ends."""
 
 RESTART = Target("restart with {:,} keys in a snapshot, to the first answer", 6, 2, " s", True)
 STALL = Target("longest slice a snapshot takes from the loop, under writes", 20, 5, " ms", True)
@@ -63,8 +56,8 @@ def measure(parent: Path, keys: int, overwrites: int, say: Callable[[str], None]
         node = cluster.nodes[0]
         say(f"writing {keys:,} keys to both")
         empty = _resident(node), _redis_resident(other.port())
-        _fill(node.port, keys)
-        _fill(other.port(), keys)
+        fill(node.port, keys)
+        fill(other.port(), keys)
         mine, its = _resident(node) - empty[0], _redis_resident(other.port()) - empty[1]
         found.add(MEMORY, mine / its)
         found.tell("memory a key", f"{mine / keys:.0f} bytes, redis {its / keys:.0f}")
@@ -85,20 +78,20 @@ def _snapshots(node: Node, keys: int, found: Storage, say: Callable[[str], None]
     took: list[float] = []
     pings = Pings(node.port)
     slowest: dict[bool, list[float]] = {True: [], False: []}
-    with _load(node.port, keys), pings:
+    with load(node.port, keys), pings:
         time.sleep(1.0)
-        before = _rate(node, LOAD_S)
+        before = rate(node, LOAD_S)
         slowest[False].append(pings.slowest_ms())
         for _ in range(SNAPSHOTS):
             started = time.monotonic()
-            while_it = _rate(node, until=_saving(node))
+            while_it = rate(node, until=_saving(node))
             took.append(time.monotonic() - started)
             slowest[True].append(pings.slowest_ms())
-            after = _rate(node, LOAD_S)
+            after = rate(node, LOAD_S)
             slowest[False].append(pings.slowest_ms())
             ratios.append(while_it / median((before, after)))
             before = after
-    found.add(STALL, float(_facts(node)["ironkv_snapshot_longest_slice_ms"]))
+    found.add(STALL, float(facts(node)["ironkv_snapshot_longest_slice_ms"]))
     found.add(THROUGHPUT, median(ratios))
     each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
     found.tell("writes while a snapshot of all slots is taken", each)
@@ -109,14 +102,14 @@ def _snapshots(node: Node, keys: int, found: Storage, say: Callable[[str], None]
     found.tell("such a snapshot, under writes", f"{median(took):.1f} s, {_written(node)}")
     _save(node)
     few = [f"{{tag{n % 160}}}key{n}" for n in range(keys // 100)]
-    _set(node.port, few)
+    overwrite(node.port, few)
     _save(node)
     say("snapshots after 1 % of the keys were written")
-    _set(node.port, few)
+    overwrite(node.port, few)
     _save(node)
     found.tell("1 % of the keys written, in 160 slots", f"{_written(node)} by the snapshot")
     chance = random.Random(3)
-    _set(node.port, [_key(chance.randrange(keys)) for _ in range(keys // 100)])
+    overwrite(node.port, [key(chance.randrange(keys)) for _ in range(keys // 100)])
     _save(node)
     found.tell("1 % of the keys written, in all slots", f"{_written(node)} by the snapshot")
 
@@ -127,13 +120,13 @@ def _compare_with_rdb(
     """Size and time to load: both hold the same keys again."""
     with node.connect(120) as client:
         client.call("FLUSHALL")
-    _fill(node.port, keys)
+    fill(node.port, keys)
     _save(node)
     with Client("127.0.0.1", port, timeout=120) as client:
         directory = Path(client.call("CONFIG", "GET", "dir")[1].decode())  # type: ignore[index, union-attr]
         client.call("SAVE")
     rdb = directory / "dump.rdb"
-    images = int(_facts(node)["ironkv_snapshot_bytes"]) - int(_facts(node)["ironkv_snapshot_bytes_free"])
+    images = int(facts(node)["ironkv_snapshot_bytes"]) - int(facts(node)["ironkv_snapshot_bytes_free"])
     found.add(SIZE, images / rdb.stat().st_size)
     found.tell("snapshot", f"{images / 1e6:.1f} MB, redis's RDB {rdb.stat().st_size / 1e6:.1f} MB")
     say("restarting both")
@@ -169,24 +162,24 @@ def _rejoin(parent: Path, keys: int, found: Storage, say: Callable[[str], None])
     with ThrowawayCluster(3, parent=parent, settings=settings) as cluster:
         say(f"an empty follower joins {keys:,} keys")
         leader = cluster.wait_for_leader()
-        _fill(leader.port, keys)
+        fill(leader.port, keys)
         cluster.wait_until_level()
         _save(leader)
         follower = cluster.followers(leader)[0]
         follower.kill()
         shutil.rmtree(follower.data_dir)
-        with _load(leader.port, keys):
+        with load(leader.port, keys):
             time.sleep(1.0)
-            before = _rate(leader, 2.0)
+            before = rate(leader, 2.0)
             began = time.monotonic()
             follower.start()
-            commit = int(_facts(leader)["raft_commit_index"])
+            commit = int(facts(leader)["raft_commit_index"])
 
             def caught_up() -> bool:
-                facts = follower.facts()
-                return facts is not None and facts.applied >= commit
+                now = follower.facts()
+                return now is not None and now.applied >= commit
 
-            during = _rate(leader, until=caught_up)
+            during = rate(leader, until=caught_up)
             took = time.monotonic() - began
         found.add(REJOIN, took, keys)
         found.tell("writes a second meanwhile, to before", f"{during:,.0f} to {before:,.0f}")
@@ -200,82 +193,26 @@ def _overwrite(parent: Path, overwrites: int, found: Storage, say: Callable[[str
     with ThrowawayCluster(1, parent=parent, settings=settings) as cluster:
         node = cluster.nodes[0]
         say(f"overwriting 100,000 keys {overwrites:,} times in all")
-        _benchmark(node.port, overwrites, keys=100_000)
-        wait_for(lambda: _facts(node)["rdb_bgsave_in_progress"] == "0", "the last snapshot has ended")
-        facts = _facts(node)
+        benchmark(node.port, overwrites, keys=100_000)
+        wait_for(lambda: facts(node)["rdb_bgsave_in_progress"] == "0", "the last snapshot has ended")
+        known = facts(node)
         size = (node.data_dir / "journal" / "data.mdb").stat().st_size
         found.add(JOURNAL, size / tail, overwrites)
         found.tell(
             "journal, snapshots",
             f"{size / 1e6:.0f} MB with a tail of {tail / 1e6:.0f} MB, "
-            f"{int(facts['ironkv_snapshot_bytes']) / 1e6:.0f} MB",
+            f"{int(known['ironkv_snapshot_bytes']) / 1e6:.0f} MB",
         )
 
 
-# -- loads
-
-
-class Pings:
-    """A client that asks PING again and again beside a load: what it waits is what the loop is held up."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._slowest = 0.0
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def slowest_ms(self) -> float:
-        """The slowest since this was last asked."""
-        slowest, self._slowest = self._slowest, 0.0
-        return slowest * 1000
-
-    def _run(self) -> None:
-        with Client("127.0.0.1", self._port, timeout=120) as client:
-            while not self._over.wait(0.002):
-                began = time.monotonic()
-                client.call("PING")
-                self._slowest = max(self._slowest, time.monotonic() - began)
-
-
-@contextmanager
-def _load(port: int, keys: int) -> Iterator[None]:
-    """redis-benchmark overwriting keys: it leaves the processor to the server."""
-    words = _benchmarking(port, LOAD_MOST, keys, pipeline=16)
-    load = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        load.kill()
-        load.wait()
-
-
-def _rate(node: Node, seconds: float = 0.0, until: Callable[[], bool] | None = None) -> float:
-    """Commands a second, for so long or until something has happened."""
-    began, before = time.monotonic(), _processed(node)
-    if until is None:
-        time.sleep(seconds)
-    else:
-        wait_for(until, "what is waited for has happened", 180, pause=0.05)
-    return (_processed(node) - before) / (time.monotonic() - began)
-
-
-def _processed(node: Node) -> int:
-    return int(_facts(node)["total_commands_processed"])
+# -- looking
 
 
 def _saving(node: Node) -> Callable[[], bool]:
     """Begin a snapshot; whether it has ended."""
     with node.connect() as client:
         client.call("BGSAVE")
-    return lambda: _facts(node)["rdb_bgsave_in_progress"] == "0"
+    return lambda: facts(node)["rdb_bgsave_in_progress"] == "0"
 
 
 def _save(node: Node) -> None:
@@ -283,57 +220,8 @@ def _save(node: Node) -> None:
         client.call("SAVE")
 
 
-def _key(number: int) -> str:
-    return f"key:{number:012d}"
-
-
-def _fill(port: int, keys: int) -> None:
-    chance = random.Random(1)
-    with Client("127.0.0.1", port, timeout=120) as client:
-        for start in range(0, keys, CHUNK):
-            client.pipeline(
-                [
-                    ("SET", _key(n), chance.randbytes(VALUE_BYTES))
-                    for n in range(start, min(keys, start + CHUNK))
-                ]
-            )
-
-
-def _set(port: int, names: list[str]) -> None:
-    chance = random.Random(2)
-    with Client("127.0.0.1", port, timeout=120) as client:
-        for start in range(0, len(names), CHUNK):
-            client.pipeline(
-                [("SET", name, chance.randbytes(VALUE_BYTES)) for name in names[start : start + CHUNK]]
-            )
-
-
-def _benchmarking(port: int, requests: int, keys: int, pipeline: int) -> list[str]:
-    """The command that overwrites keys."""
-    program = shutil.which("redis-benchmark")
-    if program is None:
-        raise SystemExit("no redis-benchmark here (Debian: apt install redis-tools)")
-    numbers = {"-p": port, "-n": requests, "-r": keys, "-d": VALUE_BYTES, "-P": pipeline}
-    return [program, "-t", "set", "-q", *(str(word) for pair in numbers.items() for word in pair)]
-
-
-def _benchmark(port: int, requests: int, keys: int) -> None:
-    words = _benchmarking(port, requests, keys, pipeline=64)
-    subprocess.run(words, stdout=subprocess.DEVNULL, timeout=900, check=True)
-
-
-# -- looking
-
-
-def _facts(node: Node) -> dict[str, str]:
-    with node.connect() as client:
-        text = client.call("INFO")
-    assert isinstance(text, bytes)
-    return dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
-
-
 def _written(node: Node) -> str:
-    return f"{int(_facts(node)['ironkv_snapshot_last_bytes_written']) / 1e6:.1f} MB written"
+    return f"{int(facts(node)['ironkv_snapshot_last_bytes_written']) / 1e6:.1f} MB written"
 
 
 def _holds(port: int, keys: int) -> bool:
@@ -346,7 +234,7 @@ def _holds(port: int, keys: int) -> bool:
 
 
 def _resident(node: Node) -> int:
-    return int(_facts(node)["used_memory_rss"])
+    return int(facts(node)["used_memory_rss"])
 
 
 def _redis_resident(port: int) -> int:

@@ -37,6 +37,8 @@ class Checks:
         self.cluster = cluster
         self.log: list[Fact] = []
         """The committed log, as first applied by anybody."""
+        self.committed_in: list[int] = []
+        """For each of its entries the term of whoever applied it first: that of its commit, or later."""
         self.replies: dict[int, int] = {}
         """A checksum over what the commands of an entry replied, wherever it was applied first."""
         self.states: dict[int, bytes] = {}
@@ -154,7 +156,8 @@ class Checks:
         must(first == who, f"two leaders in term {term}: {first}, {who}")
         log = core._log
         for index in range(max(1, len(self.log) - 30), len(self.log) + 1):  # leader completeness (§5.4.3)
-            if log.first_index <= index:
+            # A vote may be won late, when others have long led and committed in higher terms.
+            if log.first_index <= index and self.committed_in[index - 1] < term:
                 held = log.slice(index, index, 1)[0] if index <= log.last_index else None
                 must(
                     held is not None and fact(held) == self.log[index - 1],
@@ -177,6 +180,7 @@ class Checks:
             return
         must(index == len(self.log) + 1, f"{computer.name} applies {index}, nobody has {len(self.log) + 1}")
         self.log.append(now)
+        self.committed_in.append(computer.process.driver.core.term)
         if entry.kind is EntryKind.CONFIG:
             self._reconfigured(index, Configuration.decode(entry.data))
         holders = {name for name, each in self.cluster.computers.items() if has_held(each, index, now)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from ironkv.config import Settings
@@ -226,15 +227,27 @@ class Computer:
         """The disk is lost with all that was on it; the process is to begin anew with an empty one."""
         self.crash()
         self.cluster.tell(f"{self.name} gets an empty disk")
+        self._lose(Disk())
+        self.beyond_help = self.told = None
+        self.joins = self.cluster.has_to_join(self)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def lose_journal(self) -> None:
+        """The journal is lost, the snapshots are not."""
+        self.crash()
+        self.cluster.tell(f"{self.name} loses its journal")
+        left = Disk()
+        left.environments["snapshots"] = deepcopy(self.disk.environments.get("snapshots", {}))
+        self._lose(left)
+        shutil.rmtree(self.path / "journal", ignore_errors=True)
+
+    def _lose(self, left: Disk) -> None:
         gone = self.disk.as_it_was()
         if not self.promised().fresh:
             self.lost.clear()
         self.lost.append(gone)
-        self.disk = Disk()
-        self.beyond_help = self.told = None
-        self.joins = self.cluster.has_to_join(self)
+        self.disk = left
         self.birth = next(self.cluster.births)
-        shutil.rmtree(self.path, ignore_errors=True)
 
     def pause(self) -> None:
         if self.running:

@@ -147,10 +147,14 @@ def rot(cluster: Cluster, computer: Computer) -> None:
 
 
 def wipe(cluster: Cluster, computer: Computer) -> None:
-    """A disk is lost: at most one at a time, and not before the last one has been made up for."""
+    """A disk is lost, or only the journal on it: at most one at a time, and not before the last one has been
+    made up for."""
     if cluster.may_lose_a_disk(computer):
         cluster.wiped += 1
-        computer.replace_disk()
+        if computer.life % 3 or computer.beyond_help or computer.disk.damaged:
+            computer.replace_disk()
+        else:
+            computer.lose_journal()
         cluster.start_later(computer, 100)
 
 
