@@ -203,7 +203,7 @@ class Faults:
             for host in others:
                 host.ensure_up()
             with contextlib.suppress(OSError, ErrorReply, ProtocolFault):
-                return self._chance.choice(others).raft("REMOVE", leaves.id) == b"OK"
+                return self._chance.choice(others).raft("REMOVE", leaves.id) == "OK"
             with contextlib.suppress(OSError, ErrorReply, ProtocolFault):
                 leader = hosts.leader()
                 return leader is not None and gone_from(leader, leaves.id)
@@ -224,4 +224,4 @@ def gone_from(leader: Host, name: str) -> bool:
         assert isinstance(members, list)
         if name.encode() in [each[each.index(b"id") + 1] for each in members]:
             return False
-        return client.call("SET", "a member is gone", name) == b"OK"
+        return client.call("SET", "a member is gone", name) == "OK"
