@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from ironkv.storage.snapshots import Manifest
@@ -43,7 +44,7 @@ class Compaction:
         """Where the log stood when the newest snapshot was begun."""
         self._begun = self._last
         self._last_at = now
-        self._not_before = now
+        self._failed_at = -inf
         self._size = 0
         """What the newest snapshot holds, compressed."""
         self.snapshot_index = 0
@@ -76,7 +77,7 @@ class Compaction:
         """Whether a snapshot should begin. Short of room any is welcome: it lets the journal be trimmed.
         `wanted`: a follower needs one, and there is none."""
         settings, entries = self._settings, self.entries_since
-        if entries <= 0 or now < self._not_before:
+        if entries <= 0 or now < self._failed_at + (SHORT_RETRY_MS if short_of_room else RETRY_MS):
             return False
         if wanted:
             return True
@@ -92,12 +93,10 @@ class Compaction:
         """A snapshot of what is applied now has begun."""
         self._begun, self._last_at = self.applied, now
 
-    def finished(
-        self, manifest: Manifest | None, size: int, now: float, *, short_of_room: bool = False
-    ) -> None:
+    def finished(self, manifest: Manifest | None, size: int, now: float) -> None:
         """It is current, all images taking `size` bytes; or it failed (None)."""
         if manifest is None:
-            self._not_before = now + (SHORT_RETRY_MS if short_of_room else RETRY_MS)
+            self._failed_at = now
             return
         self._last = self._begun
         self.snapshot_index, self._size = manifest.index, size

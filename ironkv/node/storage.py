@@ -369,8 +369,7 @@ class Storage:
 
     def _finished(self, manifest: Manifest | None) -> None:
         now = self._host.steady_ms()
-        short = self.lacking is not None
-        self.compaction.finished(manifest, self.snapshots.view()["bytes_used"], now, short_of_room=short)
+        self.compaction.finished(manifest, self.snapshots.view()["bytes_used"], now)
         if manifest is not None:
             self._saved_ms = self._host.wall_ms()
             self._saved_changes = self._begun_changes

@@ -73,7 +73,7 @@ def test_at_the_reserve_only_what_adds_data_is_refused(node: Node) -> None:
         for number in range(count):
             assert client.call("DEL", f"key{number}") == 1, "deletes are served, all of them"
         assert client.call("DBSIZE") == 0
-    wait_for(lambda: takes_writes(node), "there is room again after the deletes")
+    wait_for(lambda: takes_writes(node), "there is room again after the deletes", 30)
 
 
 def test_room_made_from_outside_is_noticed(disk: Path, node: Node) -> None:

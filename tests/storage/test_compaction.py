@@ -17,3 +17,14 @@ def test_a_snapshot_is_behind_once_the_next_is_due_before_it_has_ended() -> None
     assert not compaction.behind
     compaction.advanced(3, MB)
     assert compaction.behind
+
+
+def test_what_failed_for_want_of_room_is_tried_again_soon_once_that_is_known() -> None:
+    """The snapshot finds out first, a moment before the node says that it is short of room."""
+    compaction = Compaction(SnapshotSection(), 0.0)
+    compaction.advanced(1, 100)
+    compaction.begun(0.0)
+    compaction.finished(None, 0, 10.0)
+    assert not compaction.due(1_000.0, short_of_room=True)
+    assert compaction.due(2_500.0, short_of_room=True)
+    assert not compaction.due(2_500.0)
