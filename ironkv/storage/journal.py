@@ -310,18 +310,21 @@ class Journal:
 
     def reset(self, index: int, term: int, *, fresh: bool) -> None:
         """At start: forget every entry; the log goes on behind a snapshot that ends with this one. `fresh`:
-        whether this node may have made promises that it has forgotten (`raft.membership`)."""
-        with self._env.begin(write=True) as txn:
-            self._begin_anew(txn, index, term)
-            hard = self.hard or codec.Hard()
-            # A term in which nothing was promised here is no obstacle to one that is known to have been.
-            self.hard = hard._replace(
-                term=max(hard.term, term),
-                voted_for=hard.voted_for if hard.term >= term else None,
-                commit=index,
-                fresh=fresh,
-            )
-            txn.put(_HARD, codec.encode_hard(self.hard), db=self._node)
+        whether this node may have made promises that it has forgotten (`raft.membership`). Raises Fault."""
+        hard = self.hard or codec.Hard()
+        # A term in which nothing was promised here is no obstacle to one that is known to have been.
+        self.hard = hard._replace(
+            term=max(hard.term, term),
+            voted_for=hard.voted_for if hard.term >= term else None,
+            commit=index,
+            fresh=fresh,
+        )
+        try:
+            with self._env.begin(write=True) as txn:
+                self._begin_anew(txn, index, term)
+                txn.put(_HARD, codec.encode_hard(self.hard), db=self._node)
+        except lmdb.Error as error:
+            raise Fault(self._explain(error)) from error
 
     def _begin_anew(self, txn: lmdb.Transaction, index: int, term: int) -> None:
         txn.drop(self._entries, delete=False)

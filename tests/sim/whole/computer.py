@@ -171,7 +171,7 @@ class Computer:
         self.known, self.held = {}, None
         self.cluster.tell(f"{self.name} starts")
         before, self.world.turn_of = self.world.turn_of, self
-        process = None
+        process, failed = None, self.disk.failed
         try:
             process = Process(self, self.cluster.settings(self))
             process.begin()
@@ -180,6 +180,11 @@ class Computer:
             self.cluster.tell(f"{self.name} does not start: {reason}")
             if process is not None:
                 process.release()
+            if self.disk.full or self.disk.failed > failed:  # it may do so another time
+                self.disk.crash()
+                self.life += 1
+                self.cluster.start_later(self)
+                return
             self.cluster.checks.refused(self, reason)
             self.beyond_help = reason
             return
