@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from ironkv.commands.acl_rules import matches, text
 from ironkv.commands.key_specs import key_specs, keys_and_uses
 from ironkv.commands.patterns import matcher
+from ironkv.commands.plain_permissions import PlainPermissions
 from ironkv.commands.table import Args, Command
 from ironkv.errors import CommandError
 from ironkv.keyspace.users import READ, WRITE, Selector, User
@@ -56,7 +57,7 @@ class Denial(NamedTuple):
         return CommandError(f"NOPERM No permissions to access a {self.reason.value}")
 
 
-class _Rules:
+class Rules:
     """A selector, ready to be asked."""
 
     def __init__(self, selector: Selector) -> None:
@@ -98,6 +99,15 @@ class _Rules:
                 return key
         return None
 
+    def plainly(self, row: Command, uses: int) -> tuple[bool, list[Callable[[bytes], object]] | None]:
+        """Whether the command is allowed whatever its arguments; what its keys must fit (None: nothing)."""
+        allowed = self.allows(row, [row.wire_name])
+        if self._commands.get(row) is None and "no_auth" not in row.flags:
+            return False, []
+        if self._selector.all_keys:
+            return allowed, None
+        return allowed, (self._any, self._readable, self._writable, self._both)[uses]
+
     def reads_all_keys(self) -> bool:
         return self._selector.all_keys or any(
             uses & READ and pattern == b"*" for uses, pattern in self._selector.keys
@@ -123,7 +133,9 @@ class Permissions:
 
     def __init__(self, user: User) -> None:
         self.user = user
-        self._selectors = [_Rules(selector) for selector in (user.root, *user.selectors)]
+        self._selectors = [Rules(selector) for selector in (user.root, *user.selectors)]
+        self.plainly = PlainPermissions(self._selectors, _uses).allow
+        """Whether requests are allowed, as far as can be seen at a glance."""
         self._keys_of: dict[Command, Callable[[Args], Sequence[tuple[bytes, int]]]] = {}
 
     def denial(self, row: Command, args: Args) -> Denial | None:

@@ -55,6 +55,8 @@ def follow(view: View, dispatch: Dispatch) -> None:
     def set_rates() -> None:
         rates = Rates(*(settings.value(name) for name in RATES))
         dispatch.rates.choose(rates)
+        for connection in dispatch.connections.values():
+            connection.advanced_commands = connection.advanced_bytes = 0
         dispatch.rate_limits = dispatch.rates if rates.any else None
 
     def set_protection() -> None:

@@ -38,6 +38,8 @@ PENDING_MAX: Final = 20_000
 """Replies owed or requests waiting at which a connection's socket is no longer read."""
 BACKLOG_BYTES: Final = 1 << 20
 """The same for the bytes of waiting requests."""
+PENDING_BYTES: Final = 1 << 20
+"""The same for the bytes of writes that are owed a reply: more of one client only makes all others wait."""
 OUT_SLICE: Final = 1 << 20
 """Bytes of output written at a time, when there is much of it; and what may wait in the socket's buffer."""
 
@@ -55,7 +57,9 @@ class Connection(asyncio.Protocol):
         self.heavy = 0
         """Bytes in `out` that belong to large replies: many of them are not copied ahead of the client."""
         self.largest_write = 0
-        self.pending = 0
+        self.pending = self.pending_bytes = 0
+        self.advanced_commands = self.advanced_bytes = 0
+        """What it may send before its rate limits are asked again (`server.rate_limits`)."""
         self.batch: Batch | None = None
         self.backlog: deque[Request] = deque()
         self.backlog_bytes = 0
@@ -287,6 +291,9 @@ class Connection(asyncio.Protocol):
                 self.dispatch.output_limit.enforce(self, self.node.now_s)
         if self._pauses and self.pending < PENDING_MAX and not self.backlog:
             self.resume("pending")
+        if not self.pending and self.pending_bytes:
+            self.pending_bytes = 0
+            self.resume("weight")
         if self.pending or self.stalled or self.lost or self.out:
             return
         if self.closing or (self.ending and not self.backlog):

@@ -26,7 +26,7 @@ from ironkv.resp.replies import NULL_ARRAY, Reply
 from ironkv.server import modes
 from ironkv.server.alike import RUN_LEAST, run_alike
 from ironkv.server.blocking import Blocking
-from ironkv.server.connection import BACKLOG_BYTES, OUT_SLICE, PENDING_MAX, Connection
+from ironkv.server.connection import BACKLOG_BYTES, OUT_SLICE, PENDING_BYTES, PENDING_MAX, Connection
 from ironkv.server.forwarding import FOR_LEADER, Forwarding
 from ironkv.server.guarding import Guarding
 from ironkv.server.host import Server
@@ -258,15 +258,19 @@ class Dispatch:
             if self.proposals.bytes > self.proposals_max:
                 connection.pause("proposals")
                 self._held_back.add(connection)
+            connection.pending_bytes += size
+            if connection.pending_bytes > PENDING_BYTES:
+                connection.pause("weight")
             if connection.pending > PENDING_MAX:
                 connection.pause("pending")
 
     def run(self, connection: Connection, requests: list[Request], readable: bool = False) -> None:
         """Answer requests, or send them on their way, in order. `readable`: reads may run."""
-        if connection.guard is not None:
-            self.guarding.run(connection, requests, readable)
-        else:
+        guard = connection.guard
+        if guard is None or guard.plainly(requests):
             self.run_allowed(connection, requests, readable)
+        else:
+            self.guarding.run(connection, requests, readable)
 
     def run_allowed(self, connection: Connection, requests: list[Request], readable: bool) -> None:
         """The same for requests that the client may make."""

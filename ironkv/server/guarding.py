@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ironkv.commands.acl_rules import text
@@ -49,12 +50,18 @@ _WHY: Final = {
 class Guard(Protocol):
     """Says what may not be done."""
 
+    def plainly(self, requests: Sequence[Args]) -> bool:
+        """Whether all of them may be done, as far as can be seen at a glance."""
+
     def refusal(self, row: Command, args: Args) -> tuple[CommandError, Denial | None] | None:
         """The error for the client, and what ACL LOG is to have of it; None: go ahead."""
 
 
 class _Stranger:
     """Guards a connection that has not authenticated."""
+
+    def plainly(self, requests: Sequence[Args]) -> bool:
+        return False
 
     def refusal(self, row: Command, args: Args) -> tuple[CommandError, Denial | None] | None:
         return None if "no_auth" in row.flags else (CommandError(NOAUTH), None)
@@ -89,6 +96,7 @@ class Guarding:
 
     def _become(self, connection: Connection, name: bytes, authenticated: bool) -> None:
         connection.user, connection.authenticated = name, authenticated
+        connection.advanced_commands = connection.advanced_bytes = 0
         connection.parser.trusted = authenticated
         user = self.accounts.user(name)
         if not authenticated or user is None:

@@ -31,6 +31,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
+def of(address: str) -> Any:
+    return SimpleNamespace(address=address, user=b"default", advanced_commands=0, advanced_bytes=0)
+
+
 def test_commands(leader: VirtualNode, clock: list[float]) -> None:
     client = leader.client()
     assert client.ask("CONFIG SET limits.rate_limit_address_commands 10") == [b"OK"]
@@ -78,6 +82,34 @@ def test_the_number_of_buckets_is_bounded(clock: list[float], monkeypatch: pytes
     limits = RateLimits(Rates(address_commands=1))
     for n in range(1000):
         clock[0] += 0.001
-        peer: Any = SimpleNamespace(address=f"10.0.{n // 250}.{n % 250}:1", user=b"default")
+        peer = of(f"10.0.{n // 250}.{n % 250}:1")
         assert limits.admit(peer, [[b"PING"]], 10) == [[b"PING"]]
         assert len(limits._buckets) <= 100
+
+
+def test_what_is_advanced_is_taken_out_of_the_bucket(clock: list[float]) -> None:
+    """Large rates are not asked for each chunk, and hold all the same."""
+    rate = 100_000
+    limits = RateLimits(Rates(address_commands=rate, user_bytes=10 * rate))
+    peers = [of(f"10.0.0.1:{n}") for n in range(20)]
+    chunk = [[b"PING"]] * 10
+    admitted = asked = 0
+    while asked < 3 * rate:
+        for peer in peers:
+            admitted += sum(args == [b"PING"] for args in limits.admit(peer, chunk, 50))
+            asked += len(chunk)
+    assert 0.99 * rate < admitted <= rate
+    assert limits.limited_commands == asked - admitted
+    clock[0] += 0.1
+    assert len(limits.admit(peers[0], chunk, 50)) == 10
+
+
+def test_what_is_advanced_is_not_for_the_next_user(leader: VirtualNode, clock: list[float]) -> None:
+    client = leader.client()
+    client.ask("ACL SETUSER bob on nopass ~* +@all", "CONFIG SET limits.rate_limit_user_commands 1000000")
+    client.ask("PING")
+    assert client.connection.advanced_commands > 200
+    client.ask("AUTH bob x")
+    assert client.connection.advanced_commands == 0
+    client.ask("PING", "CONFIG SET limits.rate_limit_user_commands 2")
+    assert client.ask(*["PING"] * 5) == [b"PONG", b"PONG", LIMITED, LIMITED, LIMITED]

@@ -10,11 +10,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ironkv.storage.room import filesystem
-from ironkv.tools.bench import collections, connections, failover, growth, plot, replay, storage, throughput
+from ironkv.tools.bench import (
+    collections,
+    connections,
+    failover,
+    growth,
+    limits,
+    plot,
+    replay,
+    storage,
+    throughput,
+)
 from ironkv.tools.bench.machine import IN_MEMORY, describe, disk_directory
 from ironkv.tools.bench.report import Report
 
-SECTIONS = ("throughput", "failover", "replay", "connections", "storage", "collections")
+SECTIONS = ("throughput", "failover", "replay", "connections", "storage", "collections", "limits")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -68,6 +78,8 @@ def _measure(section: str, report: Report, parent: Path, say: Callable[[str], No
         case "collections":
             size = 100_000 if quick else 1_000_000
             report.collections = collections.measure(parent, size, report.rounds, quick, say)
+        case "limits":
+            report.limits = limits.measure(parent, report.rounds, quick, say)
 
 
 def _narrator() -> Callable[[str], None]:

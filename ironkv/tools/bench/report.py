@@ -13,6 +13,7 @@ from ironkv.tools.bench.collections import Collections
 from ironkv.tools.bench.connections import Crowd
 from ironkv.tools.bench.failover import Pauses
 from ironkv.tools.bench.growth import Growth
+from ironkv.tools.bench.limits import Limits
 from ironkv.tools.bench.machine import Machine
 from ironkv.tools.bench.partners import IRONKV, REDIS_ALWAYS, REDIS_MEMORY, TITLES
 from ironkv.tools.bench.replay import Replay
@@ -71,6 +72,7 @@ class Report:
     connections: list[Crowd] = field(default_factory=list)
     storage: Storage | None = None
     collections: Collections | None = None
+    limits: Limits | None = None
 
     def figures(self) -> list[tuple[Target, float]]:
         """Every target that this run can speak about, with its figure."""
@@ -96,6 +98,8 @@ class Report:
             found += self.storage.figures
         if self.collections is not None:
             found += self.collections.figures()
+        if self.limits is not None:
+            found += self.limits.figures()
         return found
 
     def is_met(self) -> bool:
@@ -124,6 +128,8 @@ class Report:
             parts += ["", *table(["storage", "found"], self.storage.told)]
         if self.collections is not None:
             parts += ["", *table(["collections", "found"], self.collections.told())]
+        if self.limits is not None:
+            parts += ["", *table(["limits", "found"], self.limits.told())]
         rows = [
             [t.name, _figure(f, t.unit), _bound(t, t.at_least), _bound(t, t.aim), t.mark(f)]
             for t, f in self.figures()
@@ -155,6 +161,7 @@ class Report:
             "connections": [asdict(crowd) for crowd in self.connections],
             "storage": dict(self.storage.told) if self.storage else None,
             "collections": dict(self.collections.told()) if self.collections else None,
+            "limits": dict(self.limits.told()) if self.limits else None,
             "targets": [
                 {"name": t.name, "measured": f, "at_least": t.at_least, "aim": t.aim, "met": t.is_met(f)}
                 for t, f in self.figures()

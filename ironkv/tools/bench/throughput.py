@@ -125,24 +125,37 @@ def _measured(program: str, partner: Partner, workload: Workload, seconds: float
     batch = workload.clients * workload.pipeline
     if workload.operation in POPS:
         return _popped(program, partner.port(), workload, seconds)
-    first = _run(program, partner.port(), workload, max(4 * batch, 5_000))
+    first = run(program, partner.port(), workload, max(4 * batch, 5_000))
     if first.per_second * _CALIBRATION_S > max(4 * batch, 5_000):
-        first = _run(program, partner.port(), workload, int(first.per_second * _CALIBRATION_S))
-    return _run(program, partner.port(), workload, max(4 * batch, int(first.per_second * seconds)))
+        first = run(program, partner.port(), workload, int(first.per_second * _CALIBRATION_S))
+    return run(program, partner.port(), workload, max(4 * batch, int(first.per_second * seconds)))
 
 
 def _popped(program: str, port: int, workload: Workload, seconds: float) -> Run:
     """A run whose every command finds an element: as many are pushed before as it takes away."""
     pushes = Workload(workload.pipeline, workload.clients, POPS[workload.operation])
-    rate = _run(program, port, pushes, PUSHED_FIRST).per_second
+    rate = run(program, port, pushes, PUSHED_FIRST).per_second
     enough = max(PUSHED_FIRST, int(rate * seconds))
-    _run(program, port, pushes, enough)
-    return _run(program, port, workload, enough)
+    run(program, port, pushes, enough)
+    return run(program, port, workload, enough)
 
 
-def _run(program: str, port: int, workload: Workload, requests: int) -> Run:
+def run(program: str, port: int, workload: Workload, requests: int, options: Sequence[str] = ()) -> Run:
+    """One run of redis-benchmark, with more options. Raises Spoiled."""
     command = [program, "-h", "127.0.0.1", "-p", port, "-t", workload.operation.lower(), "-n", requests]
-    command += ["-c", workload.clients, "-P", workload.pipeline, "-d", VALUE_BYTES, "-r", KEYS, "-e", "--csv"]
+    command += [
+        "-c",
+        workload.clients,
+        "-P",
+        workload.pipeline,
+        "-d",
+        VALUE_BYTES,
+        "-r",
+        KEYS,
+        "-e",
+        "--csv",
+        *options,
+    ]
     done = subprocess.run(
         [str(word) for word in command], capture_output=True, text=True, timeout=RUN_LIMIT_S, check=False
     )
