@@ -13,7 +13,7 @@ from math import inf
 from typing import Final
 
 from ironkv.raft.config import NoSuccessor, Overloaded, RaftConfig, Transferring
-from ironkv.raft.configuration import ChangeLater, Configuration, Members
+from ironkv.raft.configuration import ChangeLater, ChangeRefused, Configuration, Members
 from ironkv.raft.log import Log, size, size_of
 from ironkv.raft.messages import (
     Append,
@@ -122,7 +122,20 @@ class Leadership:
             raise ChangeLater("another change is under way")
         if not self.settled:
             raise ChangeLater("this leader has committed nothing yet, try again")
+        for node in sorted(wanted.voters - self._members.current.voters):
+            if not self._in_sync(node, now):
+                raise ChangeRefused(
+                    f"{node} is not in sync with the leader: it can be promoted once it has caught up"
+                )
         self._configure(self._members.current.towards(wanted), now)
+
+    def _in_sync(self, learner: str, now: float) -> bool:
+        """Whether it may get a vote: one that is not there, or lacks much, would only raise what a majority
+        takes. As etcd has it: nine tenths of the log."""
+        progress = self.followers[learner]
+        if progress.lost or progress.fresh_since or now - progress.heard > self._config.election_timeout_ms:
+            return False
+        return progress.next >= self._log.first_index and 10 * progress.match >= 9 * self._log.commit
 
     def _configure(self, configuration: Configuration, now: float) -> None:
         self._members.appended((self._add(EntryKind.CONFIG, configuration.encode()),))
@@ -166,7 +179,8 @@ class Leadership:
             return
         if self._changing or self.transfer is not None or not self.settled or progress.match < progress.goal:
             return
-        if progress.goal and now - progress.goal_set <= self._config.election_timeout_ms:
+        quick = progress.goal and now - progress.goal_set <= self._config.election_timeout_ms
+        if quick and self._in_sync(peer, now):
             self.change(current.promoted(peer), now)
         progress.goal, progress.goal_set = self._log.last_index, now
 
