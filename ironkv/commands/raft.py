@@ -30,7 +30,7 @@ REMOVE <id>
 SNAPSHOT
     Take a snapshot of this node's state; reply once it is on disk.
 STATUS
-    Return this node's role, term and indices.
+    Return this node's role, term and indices, and its view of the members.
 TRANSFER [<id>]
     Hand the leadership to node <id>, or to the follower that has most of the log.
 """,
@@ -60,10 +60,11 @@ def raft(session: Session, args: Args) -> Reply:
     group="server",
     since="0.1.0",
     complexity="O(1)",
-    summary="Returns the role, term and indices of this node.",
+    summary="Returns the role, term and indices of this node, and the members as it sees them.",
 )
 def raft_status(session: Session, args: Args) -> Reply:
-    """RAFT STATUS: a map. `leader` is null while this node knows of none."""
+    """RAFT STATUS: a map. `leader` is null while this node knows of none; `members` is what RAFT MEMBERS says,
+    with how far each has come if this node leads."""
     view = session.node.raft_view()
     names = ("role", "term", "leader", "commit", "applied", "last_index")
     settings = session.node.settings
@@ -74,6 +75,7 @@ def raft_status(session: Session, args: Args) -> Reply:
     shown[b"fresh"] = int(view["fresh"])
     shown[b"transferring"] = int(session.node.transferring)
     shown[b"member"] = int(view["member"])
+    shown[b"members"] = raft_members(session, args)
     return shown
 
 

@@ -110,6 +110,7 @@ def test_raft_shows_the_cluster_and_hands_over(cluster: Cluster) -> None:
         assert (status[b"role"], status[b"leader"]) == (role, leader.id.encode())
         assert status[b"applied"] == status[b"commit"] == status[b"last_index"]
         (members,) = each.ask("RAFT MEMBERS")
+        assert status[b"members"] == members
         shown = [dict(zip(member[::2], member[1::2], strict=True)) for member in members]
         assert [member[b"id"] for member in shown] == sorted(
             node.id.encode() for node in cluster.nodes.values()
