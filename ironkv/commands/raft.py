@@ -63,8 +63,8 @@ def raft(session: Session, args: Args) -> Reply:
     summary="Returns the role, term and indices of this node, and the members as it sees them.",
 )
 def raft_status(session: Session, args: Args) -> Reply:
-    """RAFT STATUS: a map. `leader` is null while this node knows of none; `members` is what RAFT MEMBERS says,
-    with how far each has come if this node leads."""
+    """RAFT STATUS: a map. `leader` is null while this node knows of none; `members` is what RAFT MEMBERS
+    says, with how far each has come if this node leads."""
     view = session.node.raft_view()
     names = ("role", "term", "leader", "commit", "applied", "last_index")
     settings = session.node.settings
