@@ -5,10 +5,11 @@ it sees entries and nothing else, in particular no clock.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ironkv import batch
+from ironkv.commands.stretches import stretches
 from ironkv.commands.table import Handler, find
 from ironkv.commands.write_handlers import WRITE_HANDLERS
 from ironkv.errors import CommandError, Fault
@@ -53,9 +54,7 @@ class Machine:
             raise Fault(f"entry {index} does not follow the applied index {self.applied}")
         self.applied = index
 
-    def run(
-        self, index: int, stamp_ms: int, items: Iterable[Any], ride: Callable[[Any], Reply]
-    ) -> list[Reply]:
+    def run(self, index: int, stamp_ms: int, items: list[Any], ride: Callable[[Any], Reply]) -> list[Reply]:
         """Apply the items of entry `index`; their replies in order.
 
         The leader may have put other things between the writes (reads that must see them, see
@@ -73,24 +72,33 @@ class Machine:
         handlers = self.handlers
         replies: list[Reply] = []
         append = replies.append
-        for item in items:
-            if type(item) is list:
+        for stretch, together in stretches(items):
+            if together is not None and keyspace.listener is None:
                 try:
-                    append((handlers.get(item[0]) or find(item).handler)(database, item, now_ms))
-                except CommandError as error:
-                    self.failures += 1
-                    # Its traceback would hold this frame, and that the replies: a circle around the batch.
-                    append(error.with_traceback(None))
-                except (MemoryError, RecursionError) as error:
+                    replies += together(database, stretch)
+                    continue
+                except CommandError:
+                    pass  # nothing was done: each is told for itself
+                except Exception as error:  # half done, and not alike on all replicas
                     raise Fault(f"entry {index} could not be applied: {error!r}") from error
-                except Exception:
-                    # The same code meets the same state on every replica: all of them come here.
-                    log.exception("entry %d: %r failed", index, item[0])
-                    append(CommandError("ERR internal error, see the node's log"))
-            elif type(item) is int:
-                database = keyspace.database(item)
-            else:
-                append(ride(item))
+            for item in stretch:
+                if type(item) is list:
+                    try:
+                        append((handlers.get(item[0]) or find(item).handler)(database, item, now_ms))
+                    except CommandError as error:
+                        self.failures += 1
+                        # Its traceback would hold this frame, and that the replies: a circle.
+                        append(error.with_traceback(None))
+                    except (MemoryError, RecursionError) as error:
+                        raise Fault(f"entry {index} could not be applied: {error!r}") from error
+                    except Exception:
+                        # The same code meets the same state on every replica: all of them come here.
+                        log.exception("entry %d: %r failed", index, item[0])
+                        append(CommandError("ERR internal error, see the node's log"))
+                elif type(item) is int:
+                    database = keyspace.database(item)
+                else:
+                    append(ride(item))
         thresholds.in_force = thresholds.DEFAULT
         keyspace.writing = False
         return replies

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import random
 import weakref
 from typing import Any
 
@@ -14,10 +15,11 @@ from hypothesis import strategies as st
 from ironkv import batch
 from ironkv.commands.write_handlers import WRITE_HANDLERS
 from ironkv.errors import CommandError, Fault, NotInteger, WrongType
+from ironkv.images import digest_of_keyspace
 from ironkv.machine import PURGE_MOST, Machine
 from ironkv.raft.configuration import Configuration
 from ironkv.raft.messages import Entry, EntryKind
-from ironkv.resp.replies import OK
+from ironkv.resp.replies import OK, encode
 
 
 def words(text: str) -> list[bytes]:
@@ -209,3 +211,67 @@ def test_an_error_reply_keeps_nothing_alive() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+WORDS = [b"1", b"23", b"x", b"-7", b"y" * 70, b"1000000", b"z" * 900]
+
+
+def in_a_row(chance: random.Random) -> list[list[bytes]]:
+    """Some calls of one command on one key, mostly plain ones."""
+    name, key = (
+        chance.choice((b"LPUSH", b"RPUSH", b"LPOP", b"RPOP", b"SADD", b"HSET")),
+        chance.choice((b"a", b"b")),
+    )
+    size = {b"HSET": 2, b"LPOP": 0, b"RPOP": 0}.get(name, 1)
+    calls = [
+        [name, key, *(chance.choice(WORDS) + b"%d" % chance.randrange(40) for _ in range(size))]
+        for _ in range(chance.choice((1, 3, 5, 30, 600)))
+    ]
+    if chance.random() < 0.3:
+        extra = {b"HSET": [b"f", b"v"], b"LPOP": [b"2"], b"RPOP": [b"0"]}.get(name, [b"w"])
+        calls[chance.randrange(len(calls))] += extra
+    return calls
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_is_done_together_is_as_if_done_one_by_one(seed: int) -> None:
+    """One by one on a leader, with whose writes other things go; what becomes of the keys is the same."""
+    chance = random.Random(seed)
+    leader, follower = Machine(), Machine()
+    for stamp_ms in range(1, 15):
+        program: list[Any] = in_a_row(chance)
+        for _ in range(chance.randrange(3)):
+            program += chance.choice((
+                in_a_row(chance),
+                [[b"DEL", chance.choice((b"a", b"b"))]],
+                [[b"PEXPIREAT", b"a", b"%d" % (stamp_ms + 2)]],
+                [chance.randrange(2)],
+                [[b"IRONKV", b"THRESHOLDS", b"list-max-listpack-size", chance.choice((b"2", b"-2"))]],
+            ))  # fmt: skip
+        among = [each for item in program for each in (item, "ride")]
+        one_by_one = leader.run(stamp_ms, stamp_ms, among, lambda ride: ride)
+        replies = follower.run(stamp_ms, stamp_ms, program, lambda ride: ride)
+        told = [encode(reply, 2) for reply in one_by_one if reply != "ride"]
+        assert [encode(reply, 2) for reply in replies] == told
+        assert digest_of_keyspace(leader.keyspace) == digest_of_keyspace(follower.keyspace)
+        assert encodings(leader) == encodings(follower)
+        assert leader.keyspace.changes == follower.keyspace.changes
+        assert leader.failures == follower.failures
+
+
+def encodings(machine: Machine) -> list[bytes]:
+    return [
+        value.encoding()
+        for database in machine.keyspace.used()
+        for slot in database.values
+        for value in slot.values()
+        if type(value) is not bytes
+    ]
+
+
+def test_whoever_listens_is_told_of_every_call() -> None:
+    machine = Machine()
+    listened = []
+    machine.keyspace.listener = lambda _, event, key: listened.append((event, key))
+    assert run(machine, 1, *["SADD s a"] * 5, *["RPOP l"] * 5) == [1, 0, 0, 0, 0, *[None] * 5]
+    assert (b"sadd", b"s") in listened

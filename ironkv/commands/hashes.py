@@ -29,7 +29,7 @@ def _find(db: Database, key: bytes) -> Hash | None:
     raise WrongType
 
 
-def _find_or_make(db: Database, key: bytes) -> Hash:
+def find_or_make_hash(db: Database, key: bytes) -> Hash:
     """For a command that goes on to set a field, whatever happens."""
     hash_ = _find(db, key)
     if hash_ is None:
@@ -63,7 +63,7 @@ def check_pairs(args: Args) -> None:
 )
 def hset(db: Database, args: Args, now_ms: int) -> Reply:
     """HSET key field value [field value ...]: how many fields are new."""
-    hash_ = _find_or_make(db, args[1])
+    hash_ = find_or_make_hash(db, args[1])
     if len(args) == 4:
         added = 1 if hash_.set(args[2], args[3]) else 0
     else:
@@ -108,7 +108,7 @@ def hmset(db: Database, args: Args, now_ms: int) -> Reply:
 )
 def hsetnx(db: Database, args: Args, now_ms: int) -> Reply:
     """HSETNX key field value"""
-    hash_ = _find_or_make(db, args[1])
+    hash_ = find_or_make_hash(db, args[1])
     if args[2] in hash_:
         return 0
     hash_.set(args[2], args[3])
@@ -160,7 +160,7 @@ def parse_amount(args: Args) -> int:
 def hincrby(db: Database, args: Args, now_ms: int) -> Reply:
     """HINCRBY key field increment"""
     total = parse_amount(args)
-    hash_ = _find_or_make(db, args[1])
+    hash_ = find_or_make_hash(db, args[1])
     value = hash_.get(args[2])
     if value is not None:
         try:
@@ -198,7 +198,7 @@ def parse_float_amount(args: Args) -> tuple[int, int]:
 def hincrbyfloat(db: Database, args: Args, now_ms: int) -> Reply:
     """HINCRBYFLOAT key field increment"""
     amount = parse_float_amount(args)
-    hash_ = _find_or_make(db, args[1])
+    hash_ = find_or_make_hash(db, args[1])
     value = hash_.get(args[2])
     total = long_double.human(long_double.add(_number(value), amount))
     hash_.set(args[2], total)

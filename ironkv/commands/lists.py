@@ -43,7 +43,7 @@ def lpush(db: Database, args: Args, now_ms: int) -> Reply:
     """LPUSH key element [element ...]"""
     items = list_at(db, args[1])
     if items is None:
-        items = _new_list(db, args[1])
+        items = new_list(db, args[1])
     items.push_left(args[2:])
     if db.keyspace.listener is not None:
         db.notify(b"lpush", args[1])
@@ -68,7 +68,7 @@ def rpush(db: Database, args: Args, now_ms: int) -> Reply:
     """RPUSH key element [element ...]"""
     items = list_at(db, args[1])
     if items is None:
-        items = _new_list(db, args[1])
+        items = new_list(db, args[1])
     items.push_right(args[2:])
     if db.keyspace.listener is not None:
         db.notify(b"rpush", args[1])
@@ -127,7 +127,7 @@ def rpushx(db: Database, args: Args, now_ms: int) -> Reply:
     return len(items)
 
 
-def _new_list(db: Database, key: bytes) -> List:
+def new_list(db: Database, key: bytes) -> List:
     items = List()
     db.set(key, items)
     return items
@@ -287,7 +287,7 @@ def move(db: Database, source: bytes, destination: bytes, from_left: bool, to_le
     target = list_at(db, destination)
     taken = items.take_left(1) if from_left else items.take_right(1)
     if target is None:
-        target = _new_list(db, destination)
+        target = new_list(db, destination)
     if to_left:
         target.push_left(taken)
     else:

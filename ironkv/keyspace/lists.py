@@ -83,6 +83,11 @@ class List:
     def encoding(self) -> bytes:
         return b"quicklist" if self._is_quicklist else b"listpack"
 
+    @property
+    def is_quicklist(self) -> bool:
+        """Whether it is too large for a listpack; by pushing it does not become one again."""
+        return self._is_quicklist
+
     def copy(self) -> Self:
         return self.rebuilt(self.encoding(), list(self))
 
@@ -168,12 +173,19 @@ class List:
             self._make_room(items)
         blocks = self._blocks
         first = blocks[0]
-        for item in items:
+        if len(items) == 1 and len(first) < BLOCK:
+            first.insert(0, items[0])
+            self._has_grown(0, items)
+            return
+        at = 0
+        while at < len(items):
             if len(first) >= BLOCK:
                 first = []
                 blocks.insert(0, first)
                 self._positions = None
-            first.insert(0, item)
+            some = items[at : at + BLOCK - len(first)]
+            first[:0] = some[::-1]
+            at += len(some)
         self._has_grown(0, items)
 
     def push_right(self, items: Sequence[bytes]) -> None:
@@ -182,12 +194,15 @@ class List:
             self._make_room(items)
         blocks = self._blocks
         last = blocks[-1]
-        for item in items:
+        at = 0
+        while at < len(items):
             if len(last) >= BLOCK:
                 last = []
                 blocks.append(last)
                 self._positions = None
-            last.append(item)
+            some = items[at : at + BLOCK - len(last)]
+            last += some
+            at += len(some)
         self._has_grown(len(blocks) - 1, items)
 
     def insert(self, pivot: bytes, item: bytes, *, after: bool) -> bool:
