@@ -10,13 +10,16 @@ import gc
 import logging
 import os
 import sys
+from pathlib import Path
 
+import lmdb
 import uvloop
 
 from ironkv import logs
 from ironkv.config import ConfigError, Settings, load
 from ironkv.errors import Fault
 from ironkv.node.files import allow_clients
+from ironkv.storage.probe import look_first
 
 
 def main() -> None:
@@ -47,9 +50,10 @@ def _serve(settings: Settings) -> int:
     sys.setswitchinterval(0.0002)
     gc.set_threshold(50_000, 50, 1_000_000)
     try:
+        look_first(Path(settings.node.data_dir))
         node = Node(settings)
         uvloop.run(node.run())
-    except Fault as fault:
+    except (Fault, lmdb.Error) as fault:
         logging.critical("%s", fault)
         return 70
     except OSError as error:

@@ -15,7 +15,7 @@ from ironkv.images import GROUPS
 from ironkv.keyspace.keyspace import Keyspace
 from ironkv.offline import console
 from ironkv.offline.backup_file import Header, Reader, Writer, now_ms
-from ironkv.offline.console import as_json, out, size
+from ironkv.offline.console import as_json, line, size
 from ironkv.storage.directory import replacing
 from ironkv.storage.snapshots import Group, Manifest, Record, Snapshots, check_whole, loading
 from ironkv.storage.stopped import Progress
@@ -125,10 +125,9 @@ def _say(options: argparse.Namespace, manifest: Manifest, what: str) -> None:
             }
         )  # fmt: skip
     else:
-        out.print(
+        line(
             f"{options.file}: {what}; entry {manifest.index:,}, {manifest.keys:,} keys, {size(written)}, "
-            f"state {manifest.digest.hex()}",
-            soft_wrap=True,
+            f"state {manifest.digest.hex()}"
         )
 
 

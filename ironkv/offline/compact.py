@@ -16,18 +16,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+import lmdb
+
 from ironkv import images
-from ironkv.errors import Fault
-from ironkv.imaging import Imaging
-from ironkv.keyspace.keyspace import Keyspace
-from ironkv.machine import Machine
+from ironkv.errors import IronKVError
 from ironkv.offline import console
-from ironkv.offline.console import as_json, out, size
+from ironkv.offline.building import verify_parts, write_snapshot
+from ironkv.offline.console import as_json, line, size
 from ironkv.raft.messages import Entry, Mark, Persist
-from ironkv.storage.chunks import Cutter, Digests, extras
 from ironkv.storage.directory import sync_directory
 from ironkv.storage.journal import Journal
-from ironkv.storage.snapshots import Chunk, Manifest, Snapshots
 from ironkv.storage.stopped import Progress, StoppedNode
 
 ASIDE: Final = "compact.new"
@@ -68,13 +66,13 @@ def _compact(path: Path, options: argparse.Namespace) -> int:
         facts = {"directory": str(path), "folded_up_to": folded, "entries_kept": kept, "digest": digest}
         as_json({**facts, "bytes_before": before, "free_before": free, "bytes_after": after})
     elif not folded:
-        out.print(f"{path}: nothing is known to be committed here, so there is nothing to fold")
+        line(f"{path}: nothing is known to be committed here, so there is nothing to fold")
     elif options.dry_run:
-        out.print(f"{path}: {size(before)}, {size(free)} of it free pages")
-        out.print(f"would fold the log up to entry {folded:,} into a snapshot, and keep {kept:,} entries")
+        line(f"{path}: {size(before)}, {size(free)} of it free pages")
+        line(f"would fold the log up to entry {folded:,} into a snapshot, and keep {kept:,} entries")
     else:
-        out.print(f"{path}: {size(before)} before, {size(after)} after")
-        out.print(f"folded up to entry {folded:,}, kept {kept:,} entries; state {digest}")
+        line(f"{path}: {size(before)} before, {size(after)} after")
+        line(f"folded up to entry {folded:,}, kept {kept:,} entries; state {digest}")
     return 0
 
 
@@ -96,7 +94,7 @@ def compact(node: StoppedNode, tell: Progress, step: Callable[[str], None] = lam
     aside.mkdir()
     try:
         return _compacted(node, aside, tell, step)
-    except (Fault, OSError):
+    except (IronKVError, OSError, lmdb.Error):
         shutil.rmtree(aside, ignore_errors=True)  # the disk may be full
         raise
 
@@ -109,7 +107,7 @@ def _compacted(node: StoppedNode, aside: Path, tell: Progress, step: Callable[[s
     step("journal")
     _write_journal(aside / "journal", node, machine.applied)
     step("verify")
-    _verify(aside, machine.applied, digest, tell)
+    verify_parts(aside, machine.applied, digest, tell)
     for part in ("snapshots", "journal"):
         step(f"swap {part}")
         (node.path / part).mkdir(exist_ok=True)
@@ -126,41 +124,6 @@ def _term(node: StoppedNode, index: int) -> int:
         if manifest.index == index:
             return manifest.term
     return node.journal.term(index) if index else 0
-
-
-def write_snapshot(path: Path, machine: Machine, term: int, tell: Progress, taken_ms: int = 0) -> Manifest:
-    """An environment that holds the machine's whole state as its one snapshot."""
-    path.mkdir(parents=True)
-    snapshots = Snapshots(path)
-    try:
-        for database in machine.keyspace.used():
-            database.mark_all()
-        imaging = Imaging(machine.keyspace)
-        cutter, digests = Cutter(), Digests()
-        batch: list[Chunk] = []
-        written = 0
-        for group, piece in imaging.walk():
-            if (chunk := cutter.take(group, piece)) is None:
-                continue
-            digests.add(chunk)
-            batch.append(chunk)
-            if len(batch) >= BATCH:
-                written += snapshots.put(machine.applied, batch)
-                batch = []
-                tell("writing the snapshot", imaging.progress)
-        batch.append(extras(imaging.extras))
-        written += snapshots.put(machine.applied, batch)
-        stamp_ms = machine.keyspace.stamp_ms
-        held = {group: digest for group, digest in digests.by_group.items() if digest}
-        digest = images.digest_of_state(held, imaging.extras, stamp_ms)
-        manifest = Manifest(
-            machine.applied, term, machine.applied, stamp_ms, digest, machine.membership,
-            taken_ms or stamp_ms, keys=imaging.keys, bytes_written=written,
-        )  # fmt: skip
-        snapshots.finish(manifest)
-        return manifest
-    finally:
-        snapshots.close()
 
 
 def _write_journal(path: Path, node: StoppedNode, index: int) -> None:
@@ -184,28 +147,6 @@ def _write_journal(path: Path, node: StoppedNode, index: int) -> None:
                 put()
         put()
     finally:
-        journal.close()
-
-
-def _verify(aside: Path, index: int, digest: bytes, tell: Progress) -> None:
-    """Open what was written, and compare."""
-    snapshots, journal = (
-        Snapshots(aside / "snapshots", readonly=True),
-        Journal(aside / "journal", readonly=True),
-    )
-    try:
-        keyspace = Keyspace()
-        newest = snapshots.newest
-        if newest is None or newest.index != index:
-            raise Fault(f"{aside}: the new snapshot is not there; nothing was changed")
-        for done in snapshots.load(newest, keyspace):
-            tell("verifying", done)
-        if images.digest_of_keyspace(keyspace) != digest:
-            raise Fault(f"{aside}: the new snapshot makes another state; nothing was changed")
-        for _ in journal.replay():
-            pass
-    finally:
-        snapshots.close()
         journal.close()
 
 

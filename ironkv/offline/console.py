@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import lmdb
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
-from ironkv.errors import Fault
+from ironkv.errors import Fault, IronKVError
 from ironkv.storage.stopped import InUse
 from ironkv.storage.stopped import Progress as Tell
 
@@ -39,8 +41,10 @@ def guarded(main: Callable[[], int]) -> int:
         return 130
     except InUse as error:
         return _refused(error, EX_UNAVAILABLE)
-    except Fault as error:
+    except IronKVError as error:
         return _refused(error, EX_SOFTWARE)
+    except lmdb.Error as error:
+        return _refused(Fault(f"a file cannot be read or written: {error}"), EX_SOFTWARE)
     except (FileNotFoundError, NotADirectoryError) as error:
         return _refused(error, EX_NOINPUT)
     except OSError as error:
@@ -48,8 +52,18 @@ def guarded(main: Callable[[], int]) -> int:
 
 
 def _refused(error: Exception, status: int) -> int:
-    _errors.print(f"[red]error:[/red] {error}", markup=True, soft_wrap=True)
+    _errors.print(said("error:", f" {error}", "red"), soft_wrap=True)
     return status
+
+
+def line(text: str) -> None:
+    """A line for people, shown as it is."""
+    out.print(text, markup=False, soft_wrap=True)
+
+
+def said(marked: str, plain: str, style: str) -> Text:
+    """Words that stand out, and behind them what is shown as it is: names may hold rich's markup."""
+    return Text.assemble((marked, style), plain)
 
 
 def must_exist(path: Path) -> Path:
@@ -101,6 +115,11 @@ def table(title: str, *columns: str) -> Table:
             column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold"
         )
     return made
+
+
+def row(rows: Table, *cells: str) -> None:
+    """Add a row of cells that are shown as they are."""
+    rows.add_row(*map(Text, cells))
 
 
 _ESCAPES: Final = {0x5C: "\\\\", 0x22: '\\"', 0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x07: "\\a", 0x08: "\\b"}

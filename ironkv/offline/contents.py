@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from ironkv.commands.patterns import matcher
@@ -15,6 +16,7 @@ from ironkv.keyspace.sets import Set
 from ironkv.keyspace.stream_blocks import ID_MOST
 from ironkv.keyspace.values import Value, encoding, type_name
 from ironkv.keyspace.zsets import SortedSet
+from ironkv.offline.console import quoted
 from ironkv.rdb import payload
 from ironkv.resp.replies import format_float
 
@@ -85,7 +87,7 @@ def plain(value: Value) -> Any:
     if isinstance(value, Hash):
         return {_text(field): item for field, item in value.pairs().items()}
     if isinstance(value, SortedSet):
-        return {_text(member): score for member, score in value.scored(0, len(value))}
+        return {_text(member): _number(score) for member, score in value.scored(0, len(value))}
     if isinstance(value, List):
         return list(value)
     if isinstance(value, Set):
@@ -94,7 +96,16 @@ def plain(value: Value) -> Any:
 
 
 def _text(name: bytes) -> str:
-    return name.decode("utf-8", "backslashreplace")
+    """As text; what is none as redis-cli quotes it, so that no two names look the same."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return quoted(name)
+
+
+def _number(score: float) -> float | str:
+    """JSON has no infinity."""
+    return score if isfinite(score) else format_float(score).decode()
 
 
 def commands(key: Key) -> Iterator[list[bytes]]:

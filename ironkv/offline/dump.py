@@ -10,13 +10,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ironkv import batch
 from ironkv.machine import Machine
 from ironkv.offline import console, contents
-from ironkv.offline.console import as_json, out, quoted, shown, table
+from ironkv.offline.console import as_json, out, quoted, said, shown, table
 from ironkv.offline.contents import Key
 from ironkv.raft.configuration import Configuration
 from ironkv.raft.messages import Entry, EntryKind
@@ -195,11 +196,11 @@ def _keys(keys: Iterable[Key], options: argparse.Namespace) -> None:
         rows = table("", "db", "key", "type", "encoding", ">elements", ">bytes", "dies")
         for key in keys:
             row = _row(key)
-            rows.add_row(
-                str(key.database), row["key"], key.type, key.encoding, f"{key.elements:,}",
+            console.row(
+                rows, str(key.database), row["key"], key.type, key.encoding, f"{key.elements:,}",
                 f"{key.bytes:,}", _time(key.deadline_ms or 0),
             )  # fmt: skip
-        out.print(rows)
+        console.tell(rows)
 
 
 def _values(keys: Sequence[Key], options: argparse.Namespace) -> None:
@@ -209,10 +210,13 @@ def _values(keys: Sequence[Key], options: argparse.Namespace) -> None:
     if options.format == "resp":
         _as_commands(keys)
         return
+    if options.format == "csv":
+        writer = csv.writer(sys.stdout)
+        writer.writerows(parts for key in keys for parts in _parts(contents.plain(key.value), 0))
+        return
     for key in keys:
-        out.print(
-            f"[bold]{shown(key.name)}[/bold]  db{key.database}  {key.type} ({key.encoding})", soft_wrap=True
-        )
+        where = f"  db{key.database}  {key.type} ({key.encoding})"
+        out.print(said(shown(key.name), where, "bold"), soft_wrap=True)
         unit = "bytes" if type(key.value) is bytes else "elements"
         dies = f", dies {_time(key.deadline_ms)}" if key.deadline_ms else ""
         out.print(f"{key.elements:,} {unit}{dies}")
@@ -223,12 +227,22 @@ def _value(value: Any, most: int) -> None:
     if isinstance(value, bytes):
         print(shown(value, most))
         return
-    items = list(value.items()) if isinstance(value, dict) else list(value)
-    for item in items[: most or None]:
-        pair = item if isinstance(item, tuple) else (item,)
-        print("  " + "  ".join(shown(part, most) if isinstance(part, bytes) else str(part) for part in pair))
-    if most and len(items) > most:
-        print(f"  … and {len(items) - most:,} more (--full shows them)")
+    for parts in islice(_parts(value, most), most or None):
+        print("  " + "  ".join(parts))
+    if most and len(value) > most:
+        print(f"  … and {len(value) - most:,} more (--full shows them)")
+
+
+def _parts(value: Any, most: int) -> Iterator[list[str]]:
+    """A line for each element: the element, or its name and what it holds."""
+    if isinstance(value, bytes):
+        yield [shown(value, most)]
+        return
+    for item in value.items() if isinstance(value, dict) else value:
+        flat: list[Any] = []
+        for part in item if isinstance(item, tuple) else (item,):
+            flat.extend(part if isinstance(part, list | tuple) else (part,))
+        yield [shown(part, most) if isinstance(part, bytes) else str(part) for part in flat]
 
 
 # -- the whole
@@ -242,23 +256,24 @@ def _overview(node: StoppedNode, machine: Machine, options: argparse.Namespace) 
     for name in ("node", "journal"):
         rows = table(name, "", "")
         for key, value in facts[name].items():
-            rows.add_row(key, console.size(value) if key.startswith("bytes") else str(value))
+            console.row(rows, key, console.size(value) if key.startswith("bytes") else str(value))
         out.print(rows, "")
     rows = table("snapshots", ">index", ">term", "taken", ">keys", ">written", "digest")
     for each in facts["snapshots"]:
-        rows.add_row(
+        console.row(
+            rows,
             f"{each['index']:,}", str(each["term"]), _time(each["taken_ms"]), f"{each['keys']:,}",
             console.size(each["bytes_written"]), each["digest"],
         )  # fmt: skip
     out.print(rows, "")
     state = facts["state"]
-    out.print(
-        f"[bold]state[/bold] at entry {state['index']:,}, {_time(state['stamp_ms'])}: {state['keys']:,} keys"
-    )
+    where = f" at entry {state['index']:,}, {_time(state['stamp_ms'])}: {state['keys']:,} keys"
+    out.print(said("state", where, "bold"))
     out.print(f"{state['with_deadline']:,} with a deadline, {state['dead']:,} dead and not purged yet\n")
     rows = table("keys by type", "db", "type", ">keys", ">elements", ">bytes")
     for each in state["types"]:
-        rows.add_row(
+        console.row(
+            rows,
             str(each["db"]),
             each["type"],
             f"{each['keys']:,}",
@@ -268,8 +283,13 @@ def _overview(node: StoppedNode, machine: Machine, options: argparse.Namespace) 
     out.print(rows, "")
     rows = table("biggest keys", "db", "key", "type", ">elements", ">bytes")
     for each in state["biggest"]:
-        rows.add_row(
-            str(each["db"]), each["key"], each["type"], f"{each['elements']:,}", console.size(each["bytes"])
+        console.row(
+            rows,
+            str(each["db"]),
+            each["key"],
+            each["type"],
+            f"{each['elements']:,}",
+            console.size(each["bytes"]),
         )
     out.print(rows)
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from ironkv.errors import Fault
 from ironkv.offline import console
-from ironkv.offline.console import as_json, out
-from ironkv.offline.restore import build
+from ironkv.offline.building import build
+from ironkv.offline.console import as_json, line
 from ironkv.raft.configuration import Configuration
-from ironkv.storage.directory import sync_directory
 from ironkv.storage.stopped import StoppedNode
 
-UNFINISHED: Final = ".unfinished"
 EPILOG = """\
 examples:
   ironkv-recover data/node3 --into data/node3-new --cluster shop2 --dry-run     what it would hold
@@ -46,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dry-run", action="store_true", help="say what would be done")
     parser.add_argument("--json", action="store_true", help="for programs")
     options = parser.parse_args(arguments)
+    if options.json and not (options.yes or options.dry_run):
+        parser.error("--json asks nobody: say --yes, or --dry-run")
     return console.guarded(lambda: _recover(options))
 
 
@@ -72,19 +69,12 @@ def _recover(options: argparse.Namespace) -> int:
         _say(options, facts)
         if options.dry_run or not (options.yes or _agreed(options.cluster)):
             return 0 if options.dry_run else 1
-        aside = into.with_name(into.name + UNFINISHED)
-        shutil.rmtree(aside, ignore_errors=True)
         alone = Configuration(frozenset({name}))
-        manifest = build(machine, _term(node), {name: aside}, options.cluster, tell, alone)
-        # Whole or not there: a directory without its snapshot would start as an empty one.
-        os.rename(aside, into)
-        sync_directory(into.absolute().parent)
+        manifest = build(machine, _term(node), {name: into}, options.cluster, tell, alone)
     if options.json:
         as_json({**facts, "directory": str(into), "digest": manifest.digest.hex()})
     else:
-        out.print(
-            f"cluster {options.cluster}: {name} in {into}; state {manifest.digest.hex()}", soft_wrap=True
-        )
+        line(f"cluster {options.cluster}: {name} in {into}; state {manifest.digest.hex()}")
     return 0
 
 
@@ -101,11 +91,8 @@ def _say(options: argparse.Namespace, facts: dict[str, object]) -> None:
             as_json(facts)
         return
     for name, value in facts.items():
-        out.print(f"{name:>15}  {', '.join(value) if isinstance(value, list) else value}", soft_wrap=True)
-    out.print(
-        "What only the nodes left behind had is lost. Unsure entries become true, acknowledged or not.",
-        soft_wrap=True,
-    )
+        line(f"{name:>15}  {', '.join(value) if isinstance(value, list) else value}")
+    line("What only the nodes left behind had is lost. Unsure entries become true, acknowledged or not.")
 
 
 def _agreed(cluster: str) -> bool:

@@ -12,16 +12,12 @@ from tempfile import TemporaryDirectory
 
 from ironkv import batch
 from ironkv.errors import Fault
-from ironkv.keyspace.keyspace import Keyspace
 from ironkv.machine import Machine
 from ironkv.offline import console
 from ironkv.offline.backup_file import Reader
-from ironkv.offline.compact import write_snapshot
-from ironkv.offline.console import as_json, out
-from ironkv.raft.configuration import ALONE, Configuration
+from ironkv.offline.building import founders, lay_out, must_be_empty, parent_of, write_snapshot
+from ironkv.offline.console import as_json, line
 from ironkv.raft.messages import Entry, EntryKind
-from ironkv.storage.directory import DataDirectory
-from ironkv.storage.journal import Journal
 from ironkv.storage.snapshots import Manifest, Snapshots
 from ironkv.storage.stopped import Progress, StoppedNode
 
@@ -66,45 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def directories(words: Sequence[str]) -> dict[str, Path]:
-    """`ID=DIR` words by id. Raises ValueError; FileExistsError for one that is not empty."""
+    """`ID=DIR` words by id. Raises ValueError."""
     nodes = dict(text.partition("=")[::2] for text in words)
-    if len(nodes) != len(words) or not all(nodes) or not all(nodes.values()):
-        raise ValueError("--into takes ID=DIR, each id once")
+    if min(len(nodes), len({*nodes.values()})) != len(words) or not all(nodes) or not all(nodes.values()):
+        raise ValueError("--into takes ID=DIR, each id and each directory once")
     return {name: Path(path) for name, path in nodes.items()}
 
 
-def build(
-    machine: Machine,
-    term: int,
-    nodes: dict[str, Path],
-    cluster: str,
-    tell: Progress,
-    members: Configuration | None = None,
-) -> Manifest:
-    """Make the directories of a new cluster whose state is that of `machine`. A single node runs alone,
-    unless `members` says otherwise."""
-    _must_be_empty(nodes)
-    with TemporaryDirectory(prefix="ironkv-", dir=_parent(nodes)) as scratch:
-        source = Path(scratch) / "snapshots"
-        manifest = write_snapshot(source, machine, term, tell)
-        for name, path in nodes.items():
-            _build(path, name, cluster, members or _members(nodes), source, manifest)
-    return manifest
-
-
-def _must_be_empty(nodes: dict[str, Path]) -> None:
-    for path in nodes.values():
-        if path.exists() and any(path.iterdir()):
-            raise FileExistsError(f"{path} is not empty")
-
-
-def _members(nodes: dict[str, Path]) -> Configuration:
-    return Configuration(frozenset(nodes)) if len(nodes) > 1 else ALONE
-
-
 def _restore(options: argparse.Namespace, nodes: dict[str, Path]) -> int:
-    _must_be_empty(nodes)
-    members = _members(nodes)
+    must_be_empty(nodes)
     with Reader(console.must_exist(options.file)) as reader, console.progress(options.json) as tell:
         header = reader.header
         if header.cluster == options.cluster and not options.same_name:
@@ -112,31 +78,20 @@ def _restore(options: argparse.Namespace, nodes: dict[str, Path]) -> int:
                 f"the backup is of a cluster named {options.cluster!r}: nodes of it could join a new one of "
                 "that name (--same-name if there are none)"
             )
-        with TemporaryDirectory(prefix="ironkv-restore-", dir=_parent(nodes)) as scratch:
+        with TemporaryDirectory(prefix="ironkv-restore-", dir=parent_of(nodes)) as scratch:
             source = Path(scratch) / "snapshots"
             manifest = _unpack(reader, source)
             if options.journal:
                 manifest, source = _wind_on(source, manifest, header.cluster, options, Path(scratch), tell)
-            _check(source, manifest, tell)
-            for name, path in nodes.items():
-                _build(path, name, options.cluster, members, source, manifest)
+            lay_out(nodes, options.cluster, founders(nodes), source, manifest, tell)
     if options.json:
         directories = {name: str(path) for name, path in nodes.items()}
         as_json({"index": manifest.index, "digest": manifest.digest.hex(), "directories": directories})
     else:
         names = ", ".join(f"{name} in {path}" for name, path in nodes.items())
-        out.print(
-            f"cluster {options.cluster}: {names}; entry {manifest.index:,}, {manifest.keys:,} keys",
-            soft_wrap=True,
-        )
-        out.print(f"state {manifest.digest.hex()}")
+        line(f"cluster {options.cluster}: {names}; entry {manifest.index:,}, {manifest.keys:,} keys")
+        line(f"state {manifest.digest.hex()}")
     return 0
-
-
-def _parent(nodes: dict[str, Path]) -> Path:
-    parent = next(iter(nodes.values())).absolute().parent
-    parent.mkdir(parents=True, exist_ok=True)
-    return parent
 
 
 def _unpack(reader: Reader, path: Path) -> Manifest:
@@ -161,16 +116,6 @@ def _load(path: Path, manifest: Manifest, tell: Progress) -> Machine:
             tell("loading the backup", done)
         machine.applied = manifest.index
         return machine
-    finally:
-        snapshots.close()
-
-
-def _check(path: Path, manifest: Manifest, tell: Progress) -> None:
-    """Every checksum and the digest, before anything is called restored."""
-    snapshots = Snapshots(path, readonly=True)
-    try:
-        for done in snapshots.load(manifest, Keyspace()):
-            tell("verifying", done)
     finally:
         snapshots.close()
 
@@ -221,35 +166,12 @@ def _limit(at: str | None) -> tuple[int, int]:
     unlimited = 1 << 62
     if at is None:
         return unlimited, unlimited
-    if at.isdigit():
+    if at.isdecimal() and at.isascii():
         return (int(at), unlimited) if int(at) < 10**11 else (unlimited, int(at))
     try:
         return unlimited, int(datetime.fromisoformat(at).timestamp() * 1000)
     except ValueError as error:
         raise Fault(f"--at {at}: neither an entry nor a time such as 2026-11-23T10:15:00Z") from error
-
-
-def _build(
-    path: Path, name: str, cluster: str, members: Configuration, source: Path, manifest: Manifest
-) -> None:
-    """One node's directory: identity, the snapshot, and a journal that goes on behind it."""
-    directory = DataDirectory(path, name, cluster, members)
-    try:
-        (path / "snapshots").mkdir()
-        old, new = Snapshots(source, readonly=True), Snapshots(path / "snapshots")
-        try:
-            for group, index in old.plan(manifest):
-                new.put_records(old.records(group, index))
-            new.finish(replace(manifest, membership=(0, members)))
-        finally:
-            old.close()
-            new.close()
-        journal = Journal(path / "journal")
-        # All members begin with the same committed entries, and none has voted: they are not fresh.
-        journal.reset(manifest.index, manifest.term, fresh=False)
-        journal.close()
-    finally:
-        directory.close()
 
 
 if __name__ == "__main__":

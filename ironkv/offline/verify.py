@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 from ironkv import images
 from ironkv.errors import Fault
 from ironkv.keyspace.keyspace import Keyspace
 from ironkv.offline import console
-from ironkv.offline.console import as_json, out
+from ironkv.offline.console import as_json, out, said
 from ironkv.storage.stopped import Progress, StoppedNode
 
 EPILOG = """\
@@ -75,24 +77,22 @@ def _verify(directories: Sequence[Path], for_programs: bool) -> int:
 
 def _say(found: Sequence[Findings], apart: Sequence[str]) -> None:
     for each in found:
-        verdict = "[red]DAMAGED[/red]" if each.problems else "[green]well[/green]"
-        out.print(
-            f"{each.directory}: {verdict}  node {each.node}, cluster {each.cluster}, "
-            f"{each.checked_entries:,} entries, {each.checked_snapshots} snapshots, "
-            f"committed up to {each.committed:,} of {each.last:,}",
-            soft_wrap=True,
-        )
+        verdict = ("DAMAGED", "red") if each.problems else ("well", "green")
+        of = f"  node {each.node}, cluster {each.cluster}, {each.checked_entries:,} entries, "
+        upto = f"{each.checked_snapshots} snapshots, committed up to {each.committed:,} of {each.last:,}"
+        out.print(Text.assemble(f"{each.directory}: ", verdict, of + upto), soft_wrap=True)
         if each.digest:
             out.print(f"  state at {each.committed:,}: {each.digest}")
         for problem in each.problems:
-            out.print(f"  [red]problem:[/red] {problem}", soft_wrap=True)
+            out.print(said("  problem:", f" {problem}", "red"), soft_wrap=True)
         for note in each.notes:
-            out.print(f"  note: {note}", soft_wrap=True)
+            out.print(f"  note: {note}", soft_wrap=True, markup=False)
     if len(found) > 1:
         for each_apart in apart:
-            out.print(f"[red]they differ:[/red] {each_apart}", soft_wrap=True)
+            out.print(said("they differ:", f" {each_apart}", "red"), soft_wrap=True)
         if not apart and not any(each.problems for each in found):
-            out.print(f"[green]they agree[/green] up to entry {min(each.committed for each in found):,}")
+            common = min(each.committed for each in found)
+            out.print(said("they agree", f" up to entry {common:,}", "green"))
 
 
 def check(directory: Path, tell: Progress) -> Findings:
@@ -167,7 +167,11 @@ def _check_snapshots(node: StoppedNode, found: Findings, tell: Progress) -> None
             found.problems.append(str(fault))
     if node.snapshots is not None:
         above = node.manifests[-1].index if node.manifests else -1
-        left = sum(1 for index in node.snapshots.image_indexes() if index > above)
+        try:
+            left = sum(1 for index in node.snapshots.image_indexes() if index > above)
+        except Fault as fault:
+            found.problems.append(str(fault))
+            return
         if left:
             found.notes.append(f"{left} images of a snapshot that was not finished: removed by the next one")
 

@@ -1,6 +1,6 @@
 """The data directory: one process at a time, one node and one cluster for its whole life.
 
-DIR/LOCK       held (flock) by the process that uses the directory
+DIR/LOCK       held (flock) by the process that uses the directory, as is the directory itself
 DIR/identity   JSON: format, node, cluster, members, birth, and addresses if the node joined a cluster that
                ran; written once, before anything else
 DIR/journal/   the LMDB environment of the log
@@ -44,14 +44,11 @@ class DataDirectory:
             )
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(path / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._locks = locked(path, make=True)
+        except BlockingIOError as error:
+            raise Fault(f"data directory {path} is in use by another process") from error
         except OSError as error:
             raise Fault(f"data directory {path}: {error.strerror}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._lock)
-            raise Fault(f"data directory {path} is in use by another process") from error
         try:
             self._identify(node_id, cluster)
         except BaseException:
@@ -66,9 +63,13 @@ class DataDirectory:
         try:
             found = json.loads(file.read_bytes())
         except FileNotFoundError:
-            if (self.path / "journal").exists():
-                raise Fault(f"data directory {self.path} holds a journal but no identity file") from None
-            self._write(file, mine)
+            for part in ("journal", "snapshots"):
+                if (self.path / part).exists():
+                    raise Fault(
+                        f"data directory {self.path} holds {part} but no identity file: "
+                        "it was not finished, or it has lost a part"
+                    ) from None
+            self._identity(node_id, cluster)
             return
         except ValueError as error:
             raise Fault(f"{file} cannot be read: {error}") from error
@@ -86,22 +87,59 @@ class DataDirectory:
             raise Fault(f"{file} cannot be read: {fault}") from fault
         # Without its journal the node has forgotten what it promised: that is another life.
         if old or not (self.path / "journal" / "data.mdb").exists():
-            self._write(file, mine)
+            self._identity(node_id, cluster)
         elif type(found.get("birth")) is int:
             self.birth = found["birth"]
 
-    def _write(self, file: Path, identity: dict[str, object]) -> None:
-        first = self.first
-        whole = {**identity, "members": sorted(first.voters), "birth": self.birth}
-        if first.addresses:
-            whole["addresses"] = {node: list(where) for node, where in first.addresses}
-        with replacing(file) as out:
-            out.write(json.dumps(whole).encode() + b"\n")
-        sync_directory(file.parent.parent)
+    def _identity(self, node_id: str, cluster: str) -> None:
+        write_identity(self.path, node_id, cluster, self.first, self.birth)
 
     def close(self) -> None:
         """Let another process use the directory."""
-        os.close(self._lock)
+        release(self._locks)
+
+
+def locked(path: Path, *, make: bool) -> list[int]:
+    """Keep every other process off a data directory, until `release`: by LOCK, which `make` makes, and by the
+    directory itself, for LOCK can be removed under whoever holds it, and a copy may lack it. Raises
+    BlockingIOError when it is in use, OSError."""
+    held: list[int] = []
+    try:
+        held.append(_locked(path, os.O_RDONLY | os.O_DIRECTORY))
+        if make or (path / "LOCK").exists():
+            held.append(_locked(path / "LOCK", os.O_RDWR | os.O_CREAT if make else os.O_RDONLY))
+    except OSError:
+        release(held)
+        raise
+    return held
+
+
+def _locked(path: Path, flags: int) -> int:
+    handle = os.open(path, flags | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def release(held: list[int]) -> None:
+    """Give up what `locked` took."""
+    for handle in held:
+        os.close(handle)
+
+
+def write_identity(path: Path, node: str, cluster: str, first: Configuration, birth: int) -> None:
+    """Say whose directory it is, durably. Raises OSError."""
+    whole = {
+        "format": FORMAT, "node": node, "cluster": cluster, "members": sorted(first.voters), "birth": birth
+    }  # fmt: skip
+    if first.addresses:
+        whole["addresses"] = {name: list(where) for name, where in first.addresses}
+    with replacing(path / "identity") as out:
+        out.write(json.dumps(whole).encode() + b"\n")
+    sync_directory(path.absolute().parent)
 
 
 def first_of(identity: Mapping[str, Any]) -> Configuration:

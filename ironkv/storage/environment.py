@@ -17,7 +17,7 @@ from ironkv.storage.directory import sync_directory
 
 def opened(path: Path, map_size: int, tables: tuple[bytes, ...], *, readonly: bool) -> lmdb.Environment:
     """The environment in the directory `path`. Raises lmdb.Error, OSError."""
-    if not readonly and not (path.exists() and any(path.iterdir())):
+    if not readonly and not (path / "data.mdb").exists():
         _make(path, map_size, tables)
     environment = lmdb.open(
         str(path), map_size=map_size, max_dbs=len(tables), subdir=True, max_spare_txns=4, max_readers=126,
@@ -36,6 +36,7 @@ def _make(path: Path, map_size: int, tables: tuple[bytes, ...]) -> None:
             environment.open_db(table)
         environment.sync(True)
     sync_directory(aside)
+    (path / "lock.mdb").unlink(missing_ok=True)  # of a file that is gone
     os.rename(aside, path)
     sync_directory(path.parent)
     sync_directory(path.parent.parent)

@@ -288,6 +288,8 @@ class Snapshots:
                     return
                 keys = list(islice(cursor.iternext(values=False), PRUNE_KEYS))
             for key in keys:
+                if len(key) != _KEY.size:
+                    raise Damaged(f"{self.path} has an image under {key[:32]!r}, which is no key of one")
                 yield key, _KEY.unpack(key)[2]
             start = keys[-1] + b"\0"
 

@@ -7,9 +7,7 @@ not, and is marked `unsure` wherever it is shown.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -17,8 +15,9 @@ from typing import Any, Self
 from ironkv.errors import Fault
 from ironkv.machine import Machine
 from ironkv.raft.messages import Entry
-from ironkv.storage.directory import READABLE, first_of
+from ironkv.storage.directory import READABLE, first_of, locked, release
 from ironkv.storage.journal import Journal
+from ironkv.storage.probe import look_through
 from ironkv.storage.snapshots import Manifest, Snapshots
 
 
@@ -43,13 +42,14 @@ class StoppedNode:
         self.identity = _identity(path / "identity")
         self.first = first_of(self.identity)
         """Who belonged to the cluster when the directory was made."""
-        self._lock = _locked(path)
+        self._locks = _taken(path)
         try:
+            look_through(path)
             self.journal = Journal(path / "journal", readonly=True)
             there = (path / "snapshots" / "data.mdb").exists()
             self.snapshots = Snapshots(path / "snapshots", readonly=True) if there else None
         except BaseException:
-            os.close(self._lock)
+            release(self._locks)
             raise
 
     def __enter__(self) -> Self:
@@ -62,7 +62,7 @@ class StoppedNode:
         self.journal.close()
         if self.snapshots is not None:
             self.snapshots.close()
-        os.close(self._lock)
+        release(self._locks)
 
     @property
     def manifests(self) -> list[Manifest]:
@@ -144,14 +144,10 @@ def _identity(file: Path) -> dict[str, Any]:
     return found
 
 
-def _locked(path: Path) -> int:
+def _taken(path: Path) -> list[int]:
     try:
-        lock = os.open(path / "LOCK", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise Fault(f"{path / 'LOCK'}: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
+        return locked(path, make=False)
+    except BlockingIOError as error:
         raise InUse(f"{path} is in use: stop its node first") from error
-    return lock
+    except OSError as error:
+        raise Fault(f"{path}: {error.strerror}") from error

@@ -24,7 +24,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from ironkv.errors import Fault
 from ironkv.keyspace.values import Value, type_name
 from ironkv.machine import Machine
-from ironkv.offline import restore
+from ironkv.offline.building import build, founders
+from ironkv.offline.restore import directories
 from ironkv.rdb import file, payload
 from ironkv.rdb.corrupt import Corrupt
 from ironkv.tools.client import Client, ErrorReply, ProtocolFault
@@ -285,7 +286,7 @@ def run(options: argparse.Namespace) -> int:
 def _into_directories(options: argparse.Namespace) -> int:
     """Make the directories of a new cluster that holds the file's keys."""
     began = time.monotonic()
-    nodes = restore.directories(options.into)
+    nodes = directories(options.into)
     machine, expired = Machine(), 0
     machine.keyspace.advance(time.time_ns() // 1_000_000)
     with _opened(options.file) as (stream, size), _bar(size, options.quiet or options.json) as (bars, task):
@@ -299,7 +300,7 @@ def _into_directories(options: argparse.Namespace) -> int:
             if number % BATCH_KEYS == 0:
                 bars.update(task, completed=reading.offset)
     machine.applied = 1
-    manifest = restore.build(machine, 1, nodes, options.cluster, lambda doing, done: None)
+    manifest = build(machine, 1, nodes, options.cluster, lambda doing, done: None, founders(nodes))
     seconds = round(time.monotonic() - began, 3)
     if options.json:
         print(json.dumps({"written": manifest.keys, "expired": expired, "seconds": seconds}))

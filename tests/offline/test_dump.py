@@ -93,6 +93,28 @@ def test_into_a_real_redis(builder: Builder) -> None:
         assert meaning(oracle.ask([b"PEXPIRETIME", b"later"])) == 1_900_000_000_000
 
 
+def test_names_that_look_like_markup_and_numbers_that_json_has_not(
+    builder: Builder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    builder.write("SET [/red]x 1", "ZADD [bold]z inf a -inf b 1.5 c", "XADD [/s] 5-1 f v")
+    path = str(builder.stop())
+    for words in ([], ["--keys", "*"], ["--key", "[/red]x"], ["--key", "[bold]z"]):
+        assert dump.main([path, *words]) == 0
+        said = capsys.readouterr().out
+        assert "[/red]x" in said or "[bold]z" in said
+    assert dump.main([path, "--key", "[bold]z", "--json"]) == 0
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    (found,) = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert found["value"] == {"a": "inf", "b": "-inf", "c": 1.5}
+    assert dump.main([path, "--key", "[/s]", "--format", "csv"]) == 0
+    assert capsys.readouterr().out.split() == ["5-1,f,v"]
+    assert dump.main([str(builder.path / "[/none]")]) == 66
+    assert "[/none]" in capsys.readouterr().err
+
+
 def test_a_closed_pipe_and_directories_that_are_none(builder: Builder, tmp_path: Path) -> None:
     fill(builder, 2_000)
     assert dump.main([str(builder.path)]) == 69, "in use"
