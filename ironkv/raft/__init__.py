@@ -60,8 +60,11 @@ Where to read
     promises     what may not leave before it is durable
     progress     what a leader knows of one follower
     reads        rounds, leases, ReadIndex
+    loyalty      what a node owes the leader it heard last
+    following    what a follower takes over of its leader's log, and what it says it has
+    ballot       an election, from the side of who would win it
     leader       what exists only while a node leads
-    core         the rest: terms, votes, following, and the turn of the crank
+    core         the rest: terms, who votes for whom, and the turn of the crank
 
 Missing on purpose
     InstallSnapshot (§7): the node streams snapshots beside the core, which names who needs one

@@ -1,22 +1,24 @@
 """RaftCore: messages, time and disk reports in; a `Ready` out. It never waits and never looks anywhere.
 
-Here are the rules that hold whatever the role: terms, votes, elections, what a follower owes its
-leader. What only a leader does is in leader.py.
+Here are the rules that hold whatever the role: terms, and who votes for whom. What a leader does is in
+leader.py, what a follower does with its leader's log in following.py, how one is elected in ballot.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import inf
 from random import Random
 from typing import Final
 
 from ironkv.errors import Fault
+from ironkv.raft.ballot import Ballot
 from ironkv.raft.config import HardState, NotLeader, RaftConfig
 from ironkv.raft.configuration import Configuration, Members
+from ironkv.raft.following import Following
 from ironkv.raft.leader import Leadership
 from ironkv.raft.log import Log, Stored
+from ironkv.raft.loyalty import Loyalty
 from ironkv.raft.messages import (
     Append,
     AppendReply,
@@ -37,6 +39,7 @@ from ironkv.raft.messages import (
 )
 from ironkv.raft.progress import Progress
 from ironkv.raft.promises import Promises
+from ironkv.raft.reads import ForwardedReads
 
 STALL_TIMEOUTS: Final = 2
 """A leader whose journal write takes longer than this many election timeouts hands over."""
@@ -70,34 +73,16 @@ class RaftCore:
         self._leader: str | None = None
         self._lead: Leadership | None = None
         self._deadline = now + self._draw_timeout()
-        self._ask_at = inf
-        self._asking: dict[str, bool] | None = None
-        """Who would vote for us, and whether it is fresh; None while we do not ask (thesis §9.6)."""
-        self._votes: dict[str, bool] = {}
-        self._request: Vote | None = None
-        """What a candidate asks of everybody, but for the address."""
-
-        # A node that starts has forgotten whom it promised its loyalty, and must behave as if it had
-        # heard from a leader just now. Otherwise a crash could break a lease that rests on it.
-        self._heard = now
-        self._heard_round = (0, 0)
-        self._amnesia_until = now + self._timeout
-        self._amnesia_term = hard.term
-
-        self._matched = self._log.commit
-        """How far our log is known to agree with the leader's. Committed entries always do (§5.4.3)."""
-        self._acked = 0
-        self._ack_owed = False
-        self._welcome: int | None = None
-        """A fresh node that has everything up to here is so no longer; None until its leader said so."""
+        self._loyalty = Loyalty(self._timeout, hard.term, now)
+        self._following = Following(self._me, self._log, self._members, self._hard, self._outbox)
+        self._ballot = Ballot(
+            self._me, config.heartbeat_ms, self._members, self._log, self._hard, self._outbox
+        )
+        self._forwarded = ForwardedReads(self._me, self._timeout, self._outbox, self._grants, random)
 
         self._serial = 0
         self._writing: Mark | None = None
         self._stalled_at = inf
-
-        self._forwarded: dict[int, tuple[int, float]] = {}
-        # Ids on the wire are drawn anew at each start, so that no answer meant for an earlier life fits.
-        self._forward_id = random.getrandbits(32) << 30
 
         if self._members.voters.alone:
             self._stand(now, None)
@@ -177,10 +162,10 @@ class RaftCore:
 
     def next_wakeup(self) -> float:
         """When `tick` has something to do, if nothing else happens before."""
-        reads = next(iter(self._forwarded.values()))[1] if self._forwarded else inf
+        reads = self._forwarded.next_deadline()
         if self._lead is not None:
             return min(self._lead.next_wakeup(), self._stalled_at, reads)
-        return min(self._deadline, self._ask_at, reads)
+        return min(self._deadline, self._ballot.ask_at, reads)
 
     # -- for the driver: what may be done ---------------------------------------------------------
 
@@ -197,9 +182,7 @@ class RaftCore:
         elif self._leader is None:
             self._grants.append(ReadGrant(read_id, None))
         else:
-            self._forward_id += 1
-            self._forwarded[self._forward_id] = (read_id, now + self._timeout)
-            self._outbox.append(ReadIndex(self._me, self._leader, self.term, self._forward_id))
+            self._forwarded.ask(read_id, self._leader, self.term, now)
 
     def transfer(self, target: str | None, now: float) -> None:
         """Hand leadership to `target`, or to the follower that has most of the log."""
@@ -223,12 +206,9 @@ class RaftCore:
             return False
         replaced = self._log.install(index, term)
         self._members.installed(index, configuration, replaced=replaced)
-        self._matched = max(self._matched, index)
-        if replaced:
-            self._matched = index
-            if self._role is Role.CANDIDATE or self._asking is not None:
-                # Votes were asked for with the log that is gone.
-                self._follow(self.term, None, now)
+        self._following.installed(index, replaced=replaced)
+        if replaced and (self._role is Role.CANDIDATE or self._ballot.sounding):
+            self._follow(self.term, None, now)  # votes were asked for with the log that is gone
         return True
 
     def persisted(self, mark: Mark, now: float) -> None:
@@ -251,10 +231,9 @@ class RaftCore:
         This only lengthens the promise that leases rest on, so it cannot break one.
         """
         if self._role is Role.FOLLOWER and sender == self._leader and term == self.term:
-            self._heard = now
+            self._loyalty.heard = now
             self._deadline = now + self._draw_timeout()
-            self._asking = None
-            self._ask_at = inf
+            self._ballot.withdraw()
 
     def peer_lost(self, peer: str, now: float) -> None:
         """The connection to `peer` broke: a dead process usually shows this way first."""
@@ -264,9 +243,9 @@ class RaftCore:
         elif peer == self._leader:
             # Not before the promise to this leader has run out: its lease rests on that. The jitter
             # keeps the survivors, who all notice at once, from splitting the vote.
-            soonest = self._heard + self._timeout * (1 + self._random.uniform(0.01, 0.15))
+            soonest = self._loyalty.heard + self._timeout * (1 + self._random.uniform(0.01, 0.15))
             self._deadline = min(self._deadline, soonest)
-            self._fail_forwarded()
+            self._forwarded.fail()
 
     def peer_reborn(self, peer: str, now: float) -> None:
         """`peer` began anew with an empty disk; none of its older messages will come any more.
@@ -285,19 +264,13 @@ class RaftCore:
 
     def tick(self, now: float) -> None:
         """Do what has fallen due. Messages that have arrived are to be given to `step` before."""
-        while self._forwarded:
-            wire_id = next(iter(self._forwarded))
-            read_id, deadline = self._forwarded[wire_id]
-            if now < deadline:
-                break
-            del self._forwarded[wire_id]
-            self._grants.append(ReadGrant(read_id, None))
+        self._forwarded.expire(now)
         if self._lead is not None:
             self._tick_leader(self._lead, now)
         elif now >= self._deadline:
             self._campaign(now)
-        elif now >= self._ask_at:
-            self._ask(now)
+        elif now >= self._ballot.ask_at:
+            self._ballot.ask(now)
 
     def ready(self, now: float) -> Ready | None:
         """What is to be done now. Call again until it gives None: large work is handed out in slices."""
@@ -306,8 +279,8 @@ class RaftCore:
             if self._lead.unseated:
                 self._lead.abdicate(now)
                 self._follow(self.term, None, now)
-        else:
-            self._acknowledge()
+        elif self._leader is not None:
+            self._following.acknowledge(self._leader, self._loyalty.heard_round[1])
         persist = self._begin_write(now) if self._writing is None else None
         committed = self._log.hand_out(self._config.apply_bytes)
         if committed:
@@ -375,30 +348,18 @@ class RaftCore:
         """Become a follower in `term`, of `leader` if that is known."""
         if term > self.term:
             self._hard.set(term, None)
-            self._forget_leader()
+            self._following.begin()
         if self._lead is not None:
             self._lead.resign()
             self._lead = None
             self._deadline = now + self._draw_timeout()
         if leader != self._leader:
-            self._fail_forwarded()
+            self._forwarded.fail()
         self._role = Role.FOLLOWER
         self._leader = leader
-        self._asking = self._request = None
-        self._ask_at = inf
+        self._ballot.withdraw()
 
-    def _forget_leader(self) -> None:
-        """What we knew of our log's agreement with the leader's ends with its term."""
-        self._matched = self._log.commit
-        self._acked = 0
-        self._ack_owed = False
-        self._welcome = None
-
-    def _fail_forwarded(self) -> None:
-        self._grants.extend(ReadGrant(read_id, None) for read_id, _ in self._forwarded.values())
-        self._forwarded.clear()
-
-    # -- following (§5.3) ---------------------------------------------------------------------------
+    # -- following ----------------------------------------------------------------------------------
 
     def _on_append(self, message: Append, now: float) -> None:
         if message.term < self.term:
@@ -413,71 +374,18 @@ class RaftCore:
             )
         if message.term > self.term or self._leader != message.sender or self._role is not Role.FOLLOWER:
             self._follow(message.term, message.sender, now)
-        self._asking = None
-        self._ask_at = inf
-        self._heard = now
-        self._heard_round = max(self._heard_round, (message.term, message.round))
+        self._ballot.withdraw()
+        self._loyalty.hear(message.term, message.round, now)
         self._deadline = now + self._draw_timeout()
-
-        prev, log = message.prev_index, self._log
-        last = prev + len(message.entries)
-        if message.entries and (message.entries[0].index != prev + 1 or message.entries[-1].index != last):
-            return
-        if not log.matches(prev, message.prev_term) and not prev < log.first_index - 1:
-            self._reject(message)
-            return
-        new = log.merge(message.entries)
-        if new:
-            self._members.cut(new)
-            self._members.appended(message.entries[new - prev - 1 :])
-        self._matched = max(self._matched, last)
-        # Never beyond what is known to match: the rest of our log may yet be replaced (§5.3).
-        log.commit = max(log.commit, min(message.commit, self._matched))
-        if message.welcome and self._hard.fresh and self._welcome is None:
-            self._welcome = message.commit  # the first will do: it need not run after a leader under load
-        # A heartbeat is answered at once, saying what is durable so far; entries once they are.
-        if not message.entries or last <= log.durable:
-            self._ack_owed = True
-
-    def _reject(self, message: Append) -> None:
-        """Name the last entry that may agree, so that a whole term is skipped at once (§5.3, end)."""
-        if message.prev_index <= self._log.commit:
-            raise Fault(
-                f"{message.sender} leads with another entry {message.prev_index} than was committed here"
-            )
-        log, round_number, fresh = self._log, self._heard_round[1], self._hard.fresh
-        hint = max(log.last_with_term_up_to(message.prev_term, message.prev_index), log.first_index - 1)
-        reply = AppendReply(
-            self._me, message.sender, self.term, round_number, None, hint, log.term(hint), fresh
-        )
-        self._hard.give(reply, self._outbox)
-
-    def _acknowledge(self) -> None:
-        """Say how far we agree and have it on disk: nothing that a crash now could take back."""
-        if self._leader is None or not self._hard.durable:
-            return
-        match = min(self._matched, self._log.durable)
-        if self._welcome is not None and match >= self._welcome:
-            # Whatever we ever helped to commit is here again, and whomever we might have voted for in a
-            # later term has been heard in this one (membership.py).
-            self._welcome = None
-            self._hard.settle_in(self._leader)
-            self._ack_owed = True
-            return
-        if self._ack_owed or match > self._acked:
-            self._ack_owed = False
-            self._acked = match
-            fresh = self._hard.fresh
-            reply = AppendReply(self._me, self._leader, self.term, self._heard_round[1], match, fresh=fresh)
-            self._outbox.append(reply)
+        self._following.take(message, self._loyalty.heard_round[1])
 
     # -- promises -------------------------------------------------------------------------------------
 
     def _bound(self, now: float) -> bool:
-        """Whether we owe loyalty: a lease may rest on our electing nobody (thesis §4.2.3, §6.4.1)."""
+        """Whether we owe loyalty: a lease may rest on our electing nobody, and if we lead it is our own."""
         if self._lead is not None:
             return now < self._lead.rounds.confirmed_sent + self._timeout
-        return now < self._heard + self._timeout
+        return self._loyalty.binds(now)
 
     def _released(self, term: int, round_number: int, now: float) -> bool:
         """Whether the leader of `term`, by starting a transfer, has given back the promise we made it.
@@ -485,11 +393,11 @@ class RaftCore:
         It gave back what it was promised up to `round_number`. If it has ruled on since, and we have
         answered a later round, then this transfer is an old story and that promise stands.
         """
-        if now < self._amnesia_until and term <= self._amnesia_term:
+        if self._loyalty.is_forgotten(term, now):
             return False
-        if self._lead is not None:
-            return (term, round_number) >= (self.term, self._lead.rounds.number)
-        return (term, round_number) >= self._heard_round
+        lead = self._lead
+        ruled = self._loyalty.heard_round if lead is None else (self.term, lead.rounds.number)
+        return (term, round_number) >= ruled
 
     # -- elections (§5.2; PreVote: thesis §9.6) ---------------------------------------------------------
 
@@ -508,37 +416,18 @@ class RaftCore:
             self._stand(now, None)
             return
         self._follow(self.term, None, now)
-        self._asking = {self._me: self._hard.fresh}
-        self._ask(now)
-
-    def _ask(self, now: float) -> None:
-        """Ask those who have not agreed yet: for their word, or for their vote."""
-        self._ask_at = now + self._config.heartbeat_ms
-        log = self._log
-        for peer in self._members.voters.others:
-            if self._asking is not None and peer not in self._asking:
-                self._outbox.append(PreVote(self._me, peer, self.term + 1, log.last_index, log.last_term))
-            elif self._request is not None and peer not in self._votes:
-                self._hard.give(replace(self._request, to=peer), self._outbox)
+        self._ballot.sound_out(now)
 
     def _stand(self, now: float, handed_over: TimeoutNow | None) -> None:
         """Stand in the next term. Votes are asked for, and our own counts, once all this is durable."""
         if self._leader is not None:
-            self._fail_forwarded()
+            self._forwarded.fail()
         self._hard.set(self.term + 1, self._me)
         self._role = Role.CANDIDATE
         self._leader = None
-        self._asking = None
-        self._votes = {}
         self._deadline = now + self._draw_timeout()
-        self._forget_leader()
-        transfer, transfer_round = (
-            handed_over is not None,
-            handed_over.round if handed_over is not None else 0,
-        )
-        last_index, last_term = self._log.last_index, self._log.last_term
-        self._request = Vote(self._me, "", self.term, last_index, last_term, transfer, transfer_round)
-        self._ask(now)
+        self._following.begin()
+        self._ballot.stand(handed_over.round if handed_over is not None else None, now)
 
     def _on_pre_vote(self, message: PreVote, now: float) -> None:
         granted = (
@@ -546,12 +435,8 @@ class RaftCore:
             and not self._bound(now)
             and self._log.up_to_date(message.last_index, message.last_term)
         )
-        if granted and self._asking is not None:
-            # Two ask at once and would split the vote: more log goes first, else the greater name.
-            mine = (self._log.last_term, self._log.last_index, self._me)
-            if (message.last_term, message.last_index, message.sender) > mine:
-                self._asking = None
-                self._ask_at = inf
+        if granted and self._ballot.gives_way_to(message):
+            self._ballot.withdraw()
         term = message.term if granted else self.term
         self._outbox.append(PreVoteReply(self._me, message.sender, term, granted, self._hard.fresh))
 
@@ -559,10 +444,8 @@ class RaftCore:
         if not message.granted:
             if message.term > self.term:
                 self._follow(message.term, None, now)
-        elif self._asking is not None and message.term == self.term + 1:
-            self._asking[message.sender] = message.fresh
-            if self._members.voters.won(self._asking):
-                self._stand(now, None)
+        elif message.term == self.term + 1 and self._ballot.word(message.sender, message.fresh):
+            self._stand(now, None)
 
     def _on_vote(self, message: Vote, now: float) -> None:
         if message.term >= self.term and self._bound(now):
@@ -581,8 +464,7 @@ class RaftCore:
             self._outbox.append(reply)
             return
         self._deadline = now + self._draw_timeout()
-        self._asking = None
-        self._ask_at = inf
+        self._ballot.withdraw()
         if self._hard.voted_for is None:
             self._hard.set(self.term, message.sender)
         reply = VoteReply(self._me, message.sender, self.term, granted=True, fresh=self._hard.fresh)
@@ -593,8 +475,7 @@ class RaftCore:
             self._count_vote(message.sender, message.fresh, now)
 
     def _count_vote(self, voter: str, fresh: bool, now: float) -> None:
-        self._votes[voter] = fresh
-        if self._members.voters.won(self._votes):
+        if self._ballot.vote(voter, fresh):
             self._lead_now(now)
 
     def _lead_now(self, now: float) -> None:
@@ -602,8 +483,7 @@ class RaftCore:
             self._hard.settle_in(self._me)  # everybody has voted for us
         self._role = Role.LEADER
         self._leader = self._me
-        self._request = None
-        self._ask_at = inf
+        self._ballot.withdraw()
         self._lead = Leadership(
             self._config, self.term, self._members, self._log, self._outbox, self._grants, now
         )
@@ -644,6 +524,4 @@ class RaftCore:
     def _on_read_index_reply(self, message: ReadIndexReply, now: float) -> None:
         if message.term > self.term:
             self._follow(message.term, None, now)
-        waiting = self._forwarded.pop(message.read_id, None)
-        if waiting is not None:
-            self._grants.append(ReadGrant(waiting[0], message.index))
+        self._forwarded.answered(message.read_id, message.index)

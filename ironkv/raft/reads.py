@@ -20,7 +20,10 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
+from random import Random
 from typing import Final
+
+from ironkv.raft.messages import Message, ReadGrant, ReadIndex
 
 LEASE_FRACTION: Final = 0.8
 """Which part of an election timeout a lease lasts.
@@ -107,3 +110,39 @@ class ReadQueue:
         if self._asked:
             return self._asked[0][1].deadline
         return self._gathering[0].deadline if self._gathering else inf
+
+
+class ForwardedReads:
+    """A follower's reads that its leader is asked about. All wait equally long, so the oldest is in front."""
+
+    __slots__ = ("_grants", "_me", "_next_id", "_outbox", "_timeout", "_waiting")
+
+    def __init__(
+        self, me: str, timeout: float, outbox: list[Message], grants: list[ReadGrant], random: Random
+    ) -> None:
+        self._me, self._timeout, self._outbox, self._grants = me, timeout, outbox, grants
+        self._waiting: dict[int, tuple[int, float]] = {}
+        # Ids on the wire are drawn anew at each start, so that no answer meant for an earlier life fits.
+        self._next_id = random.getrandbits(32) << 30
+
+    def ask(self, read_id: int, leader: str, term: int, now: float) -> None:
+        self._next_id += 1
+        self._waiting[self._next_id] = (read_id, now + self._timeout)
+        self._outbox.append(ReadIndex(self._me, leader, term, self._next_id))
+
+    def answered(self, wire_id: int, index: int | None) -> None:
+        waiting = self._waiting.pop(wire_id, None)
+        if waiting is not None:
+            self._grants.append(ReadGrant(waiting[0], index))
+
+    def expire(self, now: float) -> None:
+        while self._waiting and self.next_deadline() <= now:
+            self.answered(next(iter(self._waiting)), None)
+
+    def fail(self) -> None:
+        """Whoever was asked leads no more, or is not there."""
+        self._grants.extend(ReadGrant(read_id, None) for read_id, _ in self._waiting.values())
+        self._waiting.clear()
+
+    def next_deadline(self) -> float:
+        return next(iter(self._waiting.values()))[1] if self._waiting else inf

@@ -32,7 +32,7 @@ PLANTS: Final = (
     # -- membership
     Plant(
         "a configuration outlives its entry",
-        "raft/core.py",
+        "raft/following.py",
         "            self._members.cut(new)\n",
         "",
         (STORIES, CORE),
@@ -109,7 +109,7 @@ PLANTS: Final = (
     ),
     Plant(
         "a follower goes by a configuration only when it is committed",
-        "raft/core.py",
+        "raft/following.py",
         "self._members.appended(message.entries[new - prev - 1 :])",
         "self._members.appended(e for e in message.entries[new - prev - 1 :] if e.index <= message.commit)",
         (WHOLE,),
@@ -166,9 +166,23 @@ PLANTS: Final = (
     Plant(
         "an order is said to be done when the leader that had it is gone",
         "node/membership.py",
-        '                wish.settle("" if self._is_done(wish) else UNKNOWN)',
+        '                wish.settle("" if found else UNKNOWN)',
         '                wish.settle("")',
-        MEMBERS,
+        (*ORDERS, WHOLE),
+    ),
+    Plant(
+        "an order is judged by a state that may be older",
+        "node/membership.py",
+        "            current = look.seen\n",
+        "            current = True\n",
+        (*ORDERS, WHOLE),
+    ),
+    Plant(
+        "a learner that was never there gets a vote",
+        "raft/leader.py",
+        "            if not self._in_sync(node, now):\n",
+        "            if False:\n",
+        (STORIES,),
     ),
     Plant(
         "an order that began is said not to have happened",
@@ -230,9 +244,9 @@ PLANTS: Final = (
     ),
     Plant(
         "a node that starts owes no loyalty",
-        "raft/core.py",
-        "        self._heard = now\n        self._heard_round = (0, 0)",
-        "        self._heard = -inf\n        self._heard_round = (0, 0)",
+        "raft/loyalty.py",
+        "        self.heard = now\n        self.heard_round = (0, 0)",
+        "        self.heard = -1e18\n        self.heard_round = (0, 0)",
     ),
     Plant(
         "a minority elects",
@@ -249,9 +263,16 @@ PLANTS: Final = (
     Plant(
         "a node that lost its disk votes as if nothing had happened",
         "node/storage.py",
-        "hard.fresh if hard is not None else bool(self.directory.first.voters - {self._settings.node.id})",
-        "hard.fresh if hard is not None else False",
+        "        return bool(voters - {self._settings.node.id})\n",
+        "        return False\n",
         (WHOLE,),
+    ),
+    Plant(
+        "a node that lost its journal alone takes itself for one that has all",
+        "node/storage.py",
+        "journal.reset(index, term, fresh=self.fresh)",
+        "journal.reset(index, term, fresh=False)",
+        ("tests/node/test_recovery.py", WHOLE),
     ),
     # -- replication
     Plant(
@@ -268,7 +289,7 @@ PLANTS: Final = (
     ),
     Plant(
         "an ack before the entries are durable",
-        "raft/core.py",
+        "raft/following.py",
         "match = min(self._matched, self._log.durable)",
         "match = self._matched",
     ),
@@ -304,13 +325,13 @@ PLANTS: Final = (
     ),
     Plant(
         "commit goes beyond what is known to match",
-        "raft/core.py",
+        "raft/following.py",
         "min(message.commit, self._matched)",
         "min(message.commit, log.last_index)",
     ),
     Plant(
         "the match with one leader is taken for the next's",
-        "raft/core.py",
+        "raft/following.py",
         "        self._matched = self._log.commit\n        self._acked = 0",
         "        self._acked = 0",
     ),
