@@ -32,6 +32,17 @@ def matcher(pattern: bytes) -> Callable[[bytes], object]:
     return re.compile(_regex(pattern), re.DOTALL).match
 
 
+def beginning(pattern: bytes) -> bytes | None:
+    """What all bytes begin with that match, if that is all there is to it (`user:*`)."""
+    fixed = pattern[:-1]
+    if not fixed or pattern[-1:] != b"*" or _special(fixed):
+        return None
+    return fixed
+
+
+_special: Final = re.compile(rb"[*?\[\\]").search
+
+
 def _regex(pattern: bytes) -> bytes:
     pieces = _pieces(pattern)
     head, tail = pieces[0], pieces[-1]

@@ -99,14 +99,15 @@ class Rules:
                 return key
         return None
 
-    def plainly(self, row: Command, uses: int) -> tuple[bool, list[Callable[[bytes], object]] | None]:
-        """Whether the command is allowed whatever its arguments; what its keys must fit (None: nothing)."""
+    def plainly(self, row: Command, uses: int) -> Sequence[bytes] | None:
+        """Patterns of keys with which a command is allowed whatever else it says; None: with any key."""
         allowed = self.allows(row, [row.wire_name])
-        if self._commands.get(row) is None and "no_auth" not in row.flags:
-            return False, []
+        depends = self._commands.get(row) is None and "no_auth" not in row.flags
+        if depends or not allowed:
+            return ()
         if self._selector.all_keys:
-            return allowed, None
-        return allowed, (self._any, self._readable, self._writable, self._both)[uses]
+            return None
+        return [pattern for granted, pattern in self._selector.keys if granted & uses == uses]
 
     def reads_all_keys(self) -> bool:
         return self._selector.all_keys or any(
