@@ -110,7 +110,7 @@ class Node:
         self.time = ClusterClock(clock.boot_ms(), clock.wall_ms())
         self._reads = ReadGate()
         self.proposals = Proposals(
-            self.machine, lambda ride, applied: self.dispatch.answer_ride(ride, applied)
+            self.machine, lambda ride, applied: self.dispatch.riding.answer(ride, applied)
         )
         self.meter = self.proposals.meter
         limits = settings.limits

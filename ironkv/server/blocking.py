@@ -149,7 +149,7 @@ class Blocking:
     def _stand_still(self, waiter: Waiter, most_ms: int, *, try_it: bool) -> None:
         if most_ms:
             waiter.until_ms = self._dispatch.server.steady_ms() + most_ms
-        self._dispatch.stall_for_later(waiter.connection, waiter.later)
+        self._dispatch.stalls.for_later(waiter.connection, waiter.later)
         if try_it:
             self._attempt(waiter, waiter.keys)
         else:

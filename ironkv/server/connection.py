@@ -38,8 +38,6 @@ PENDING_MAX: Final = 20_000
 """Replies owed or requests waiting at which a connection's socket is no longer read."""
 BACKLOG_BYTES: Final = 1 << 20
 """The same for the bytes of waiting requests."""
-PENDING_BYTES: Final = 1 << 20
-"""The same for the bytes of writes that are owed a reply: more of one client only makes all others wait."""
 OUT_SLICE: Final = 1 << 20
 """Bytes of output written at a time, when there is much of it; and what may wait in the socket's buffer."""
 
@@ -58,6 +56,7 @@ class Connection(asyncio.Protocol):
         """Bytes in `out` that belong to large replies: many of them are not copied ahead of the client."""
         self.largest_write = 0
         self.pending = self.pending_bytes = 0
+        """Replies owed, and about what the writes among them took on the wire (`server.weights`)."""
         self.advanced_commands = self.advanced_bytes = 0
         """What it may send before its rate limits are asked again (`server.rate_limits`)."""
         self.batch: Batch | None = None
@@ -237,7 +236,7 @@ class Connection(asyncio.Protocol):
     def settle(self, settled: list[Reply]) -> None:
         """Replies from a batch (`server.rides.Owner`)."""
         count = len(settled)
-        self.pending -= count
+        self.owed_less(count)
         if settled[0] is replies.OK and settled.count(replies.OK) == count and self.replies == "on":
             self.out.append(replies.OK.wire * count)
         elif count < replies.MANY or self.replies != "on" or not replies.append_alike(self.out, settled):
@@ -247,6 +246,11 @@ class Connection(asyncio.Protocol):
         if not self.dirty:
             self.dirty = True
             self.dispatch.dirty.append(self)
+
+    def owed_less(self, count: int) -> None:
+        """So many of the replies it was owed are there."""
+        self.pending_bytes -= self.pending_bytes * count // self.pending
+        self.pending -= count
 
     def push(self, wire: bytes, *, after_reply: bool = False) -> None:
         """Send something that is no reply, at the end of this turn; `after_reply`: not before the command has
@@ -289,17 +293,17 @@ class Connection(asyncio.Protocol):
                 self.heavy = 0
             if self.subscriptions is not None:
                 self.dispatch.output_limit.enforce(self, self.node.now_s)
-        if self._pauses and self.pending < PENDING_MAX and not self.backlog:
-            self.resume("pending")
-        if not self.pending and self.pending_bytes:
-            self.pending_bytes = 0
-            self.resume("weight")
+        if self._pauses:
+            if self.pending < PENDING_MAX and not self.backlog:
+                self.resume("pending")
+            if self.dispatch.weights.is_light(self, self.node.now_s):
+                self.resume("weight")
         if self.pending or self.stalled or self.lost or self.out:
             return
         if self.closing or (self.ending and not self.backlog):
             self._close()
         elif self.backlog:
-            self.dispatch.resume(self)
+            self.dispatch.stalls.resume(self)
 
     def _send_slices(self) -> None:
         """Write as much as the client takes; the rest once it has read that."""
@@ -341,11 +345,11 @@ class Connection(asyncio.Protocol):
 
     def may_read(self, requests: int) -> None:
         if not self.lost:
-            self.dispatch.run_granted(self, requests)
+            self.dispatch.stalls.granted(self, requests)
 
     def may_not_read(self, requests: int) -> None:
         if not self.lost:
-            self.dispatch.run_denied(self, requests)
+            self.dispatch.stalls.denied(self, requests)
 
     # -- commands.session.Session
 

@@ -22,11 +22,11 @@ from ironkv.errors import CommandError, ReplyError
 from ironkv.keyspace.keyspace import Database, Due
 from ironkv.keyspace.listening import Listeners
 from ironkv.resp.parser import Request
-from ironkv.resp.replies import NULL_ARRAY, Reply
+from ironkv.resp.replies import Reply
 from ironkv.server import modes
 from ironkv.server.alike import RUN_LEAST, run_alike
 from ironkv.server.blocking import Blocking
-from ironkv.server.connection import BACKLOG_BYTES, OUT_SLICE, PENDING_BYTES, PENDING_MAX, Connection
+from ironkv.server.connection import BACKLOG_BYTES, OUT_SLICE, PENDING_MAX, Connection
 from ironkv.server.forwarding import FOR_LEADER, Forwarding
 from ironkv.server.guarding import Guarding
 from ironkv.server.host import Server
@@ -41,10 +41,13 @@ from ironkv.server.pubsub import Message, PubSub
 from ironkv.server.rate_limits import RateLimits, Rates
 from ironkv.server.relayed import RelayedSessions
 from ironkv.server.rides import Ride
+from ironkv.server.riding import Riding, crashed
 from ironkv.server.sampling import Sampling
+from ironkv.server.stalls import Stalls
 from ironkv.server.timesheet import Timesheet
-from ironkv.server.transactions import RIDE_BEHIND, Transactions
+from ironkv.server.transactions import RIDE_BEHIND, Transactions, up_to_multi
 from ironkv.server.watching import Watches
+from ironkv.server.weights import Weights
 
 if TYPE_CHECKING:
     from ironkv.commands.session import NodeView
@@ -89,8 +92,10 @@ class Dispatch:
         self.bulk_max = bulk_max
         self.request_max = request_max
         self.clients_max = clients_max
-        self.proposals_max = proposals_max
         self.keepalive_s = keepalive_s
+        self.weights = Weights(proposals, proposals_max)
+        self.stalls = Stalls(self)
+        self.riding = Riding(server, proposals, node.keyspace)
         self.dirty: list[Connection] = []
         self.connections: dict[int, Connection] = {}
         self.errors: Counter[str] = Counter()
@@ -124,7 +129,6 @@ class Dispatch:
         self.timesheet = Timesheet()
         self.alike: Command | None = None
         """What all requests of the present chunk are, if they were dealt with in one go."""
-        self._held_back: set[Connection] = set()
         self.pausing = Pausing(self)
         self._last_id = 0
         self._term = 0
@@ -175,14 +179,14 @@ class Dispatch:
         self.bulk_max = bulk_max
         self.request_max = request_max
         self.clients_max = clients_max
-        self.proposals_max = proposals_max
+        self.weights.most = proposals_max
         self.keepalive_s = keepalive_s
         for connection in self.connections.values():
             connection.parser.set_limits(bulk_max, request_max)
 
     def left(self, connection: Connection) -> None:
         self.connections.pop(connection.id, None)
-        self._held_back.discard(connection)
+        self.weights.leave(connection)
         self.transactions.discard(connection)
         self.pausing.leave(connection)
         self.pubsub.leave(connection)
@@ -254,13 +258,7 @@ class Dispatch:
         alike, self.alike = self.alike, None
         self.timesheet.chunk(connection, requests, took_ns, alike)
         if connection.pending > pending:
-            self.proposals.weigh(connection, size)
-            if self.proposals.bytes > self.proposals_max:
-                connection.pause("proposals")
-                self._held_back.add(connection)
-            connection.pending_bytes += size
-            if connection.pending_bytes > PENDING_BYTES:
-                connection.pause("weight")
+            self.weights.add(connection, size, self.node.now_s)
             if connection.pending > PENDING_MAX:
                 connection.pause("pending")
 
@@ -321,7 +319,7 @@ class Dispatch:
                     readable = server.may_read(connection)
                     if not readable:
                         _put_back(connection, args, *rest)
-                        self.stall_for_read(connection)
+                        self.stalls.for_read(connection)
                         break
                 try:
                     connection.answer(row.timed(database, args, keyspace.now_ms))
@@ -332,7 +330,7 @@ class Dispatch:
                     row.usage.failed += 1
                     connection.answer(error)
                 except Due:
-                    self.read_due(connection, row, args)
+                    self.riding.read_due(connection, row, args)
                 except NothingYet as nothing:
                     if server.leading:
                         self.blocking.begin_reading(connection, row, args, nothing.reading)
@@ -343,7 +341,7 @@ class Dispatch:
                         break
                     connection.answer(server.not_leader(slot_of_request(row, args)))
                 except Exception as error:
-                    connection.answer(self._crashed(row, error))
+                    connection.answer(crashed(row, error))
             elif route is WRITE:
                 if self._write(connection, row, args, rest):
                     break
@@ -357,7 +355,7 @@ class Dispatch:
                 proposals.ride(Ride(connection, row, args))
             elif row.name == "WATCH" and not (granted or not server.leading or server.is_current()):
                 _put_back(connection, args, *rest)
-                self.stall_for_read(connection)
+                self.stalls.for_read(connection)
                 break
             else:
                 self.answer_local(connection, row, args)
@@ -384,7 +382,7 @@ class Dispatch:
         rest = deque(requests)
         while rest:
             if connection.transaction is None:
-                self.run(connection, _up_to_multi(rest), readable)
+                self.run(connection, up_to_multi(rest), readable)
             elif self.transactions.take(connection, rest[0], readable):
                 rest.popleft()
             else:
@@ -422,7 +420,7 @@ class Dispatch:
                 self.say(connection, error)
                 return False
             except Exception as error:
-                self.say(connection, self._crashed(row, error))
+                self.say(connection, crashed(row, error))
                 return False
         args[0] = row.wire_name
         if self.pausing.writes:
@@ -459,102 +457,12 @@ class Dispatch:
             row.usage.failed += 1
             reply = error
         except Exception as error:
-            reply = self._crashed(row, error)
+            reply = crashed(row, error)
         if isinstance(reply, Later):
-            self.stall_for_later(connection, reply)
+            self.stalls.for_later(connection, reply)
         else:
             self.say(connection, reply)
             connection.push_own()
-
-    def _crashed(self, row: Command, error: Exception) -> CommandError:
-        log.error("command %s failed", row.lower_name, exc_info=error)
-        return CommandError("ERR internal error, see the node's log")
-
-    def answer_ride(self, ride: Ride, applied: bool) -> Reply:
-        """Answer what rode behind writes; `applied` False: those writes were not applied."""
-        row = ride.row
-        if row is None:
-            return ride.args
-        if not applied and row.route is not Route.LOCAL:
-            return self.server.no_quorum()
-        keyspace = self.node.keyspace
-        try:
-            if row.route is Route.LOCAL:
-                return row.handler(ride.owner, ride.args)
-            return row.timed(keyspace.database(ride.database), ride.args, keyspace.now_ms)
-        except CommandError as error:
-            row.usage.failed += 1
-            return error
-        except NothingYet:
-            return NULL_ARRAY
-        except Exception as error:
-            return self._crashed(row, error)
-
-    def read_due(self, connection: Connection, row: Command, args: list[Any]) -> None:
-        """A read met a key whose deadline has come: log that first, then read."""
-        ride = Ride(connection, row, args, connection.db_index)
-        if self.server.leading:
-            self.proposals.tick_and_ride(ride)
-            self.server.wake()
-        else:  # the leader has not logged it yet, so for this index the key is alive
-            keyspace = self.node.keyspace
-            keyspace.now_ms = keyspace.stamp_ms
-            connection.answer(self.answer_ride(ride, True))
-
-    # -- standing still
-
-    def stall_for_read(self, connection: Connection) -> None:
-        connection.stalled = True
-        self.reads.wait(connection)
-        self.server.wake()
-
-    def run_granted(self, connection: Connection, requests: int) -> None:
-        """Its read round was granted: the first `requests` of its backlog may read."""
-        backlog = connection.backlog
-        connection.stalled = False
-        if connection.relayed is not None:
-            connection.relayed.reads_until = None
-        ready = [backlog.popleft() for _ in range(min(requests, len(backlog)))]
-        size, connection.backlog_bytes = connection.backlog_bytes, 0
-        self.server.set_read_time()
-        self.run_weighed(connection, ready, size, readable=True)
-        self.to_flush(connection)
-
-    def run_denied(self, connection: Connection, requests: int) -> None:
-        """Its read round failed: those reads at the head of its backlog are refused that waited for it."""
-        if self.forwarding is not None and self.forwarding.asks_again(connection):
-            return
-        backlog = connection.backlog
-        connection.stalled = False
-        error = self.server.no_quorum()
-        while requests and backlog and _is_read(backlog[0]):
-            requests -= 1
-            if backlog.popleft()[0].upper() == b"EXEC":
-                self.transactions.discard(connection)
-            connection.answer(error)
-        self.to_flush(connection)
-
-    def stall_for_later(self, connection: Connection, later: Later) -> None:
-        def arrived(reply: Reply) -> None:
-            connection.stalled = False
-            connection.later = None
-            if not connection.lost:
-                connection.answer(reply)
-                self.to_flush(connection)
-                self.server.wake()
-
-        connection.stalled = True
-        connection.later = later
-        later.then(arrived)
-
-    def resume(self, connection: Connection) -> None:
-        """Nothing stands in front of its backlog any more."""
-        requests = list(connection.backlog)
-        connection.backlog.clear()
-        size, connection.backlog_bytes = connection.backlog_bytes, 0
-        self.run_weighed(connection, requests, size)
-        self.to_flush(connection)
-        self.server.wake()
 
     def to_flush(self, connection: Connection) -> None:
         if not connection.dirty:
@@ -576,31 +484,9 @@ class Dispatch:
             self.server.spread(outgoing)
         if self.proposals.may_decide:
             self.server.wake()
-        if self._held_back and self.proposals.bytes <= self.proposals_max // 2:
-            held_back, self._held_back = self._held_back, set()
-            for connection in held_back:
-                connection.resume("proposals")
+        self.weights.release()
 
 
 def _put_back(connection: Connection, *requests: Request) -> None:
     """Have requests wait, in front of those that came after them."""
     connection.backlog.extendleft(reversed(requests))
-
-
-def _up_to_multi(requests: deque[Request]) -> list[Request]:
-    """Take requests off the left end, the next MULTI included."""
-    taken = []
-    while requests:
-        taken.append(requests.popleft())
-        if taken[-1][0].upper() == b"MULTI":
-            break
-    return taken
-
-
-def _is_read(args: Args) -> bool:
-    """Whether it may have to wait until the state is known to be current."""
-    try:
-        row = find(args)
-        return row.route is READ or row.name in ("EXEC", "WATCH")
-    except CommandError:
-        return False

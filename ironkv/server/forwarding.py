@@ -193,7 +193,7 @@ class Forwarding:
 
         def again() -> None:
             if not connection.lost:
-                self._dispatch.stall_for_read(connection)
+                self._dispatch.stalls.for_read(connection)
 
         server.call_later(ASK_AGAIN_S, again)
         return True

@@ -91,7 +91,7 @@ class RelayedSession(Connection):
             self._mixed |= self._refused > 0
             super().settle(settled)
             return
-        self.pending -= len(settled)
+        self.owed_less(len(settled))
         for reply in settled:
             self.answer(reply)
         self.dispatch.to_flush(self)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from ironkv.commands.arguments import database_index
@@ -20,6 +21,7 @@ from ironkv.commands.transactions import ABORTED, attempt, exec_, is_queued
 from ironkv.errors import CommandError, NotAvailable, ReplyError
 from ironkv.keyspace.keyspace import Database, Due
 from ironkv.keyspace.slots import slot_of
+from ironkv.resp.parser import Request
 from ironkv.resp.replies import NULL_ARRAY, Reply, Status
 from ironkv.server.deferred import Deferred
 from ironkv.server.pausing import MAY_REPLICATE
@@ -235,7 +237,7 @@ class Transactions:
         owner: Connection | Deferred = connection
         if Route.LOCAL in queue.routes:  # they may change how what follows is to be taken
             owner = Deferred(connection)
-            dispatch.stall_for_later(connection, owner.later)
+            dispatch.stalls.for_later(connection, owner.later)
         if not proposals.waiting:
             dispatch.server.wake()
         proposals.transact(owner, item, index, decision)
@@ -249,7 +251,7 @@ class Transactions:
         needs_state = Route.READ in queue.routes or watch is not None
         if needs_state and not (readable or self._may_read(connection)):
             if not connection.pending:
-                dispatch.stall_for_read(connection)
+                dispatch.stalls.for_read(connection)
             return False
         connection.transaction = None
         void = watch is not None and self._is_void(watch)
@@ -266,7 +268,7 @@ class Transactions:
         try:
             connection.answer(exec_(keyspace.database(connection.db_index), request, keyspace.now_ms))
         except Due:
-            dispatch.read_due(connection, row, request)
+            dispatch.riding.read_due(connection, row, request)
         return True
 
     def _may_read(self, connection: Connection) -> bool:
@@ -348,3 +350,13 @@ def _complaint(row: Command, args: Args) -> ReplyError | None:
         log.exception("the check of %s failed", row.lower_name)
         return CommandError("ERR internal error, see the node's log")
     return None
+
+
+def up_to_multi(requests: deque[Request]) -> list[Request]:
+    """Take requests off the left end, the next MULTI included."""
+    taken = []
+    while requests:
+        taken.append(requests.popleft())
+        if taken[-1][0].upper() == b"MULTI":
+            break
+    return taken

@@ -136,6 +136,30 @@ def test_too_many_bytes_on_their_way_into_the_log(client: Client) -> None:
     assert [each.take() for each in (client, other)] == [[b"OK"]] * 2
 
 
+def test_who_pours_writes_has_less_under_way_while_others_write(make_cluster: Maker) -> None:
+    cluster = make_cluster().boot()
+    client, other = cluster.elect().client(), cluster.leader().client()
+
+    def is_read_with(size: int) -> bool:
+        """Whether it is read on while writes of that size are not answered."""
+        cluster.automatic_disk = False
+        client.raw(encode(["SET", "a", bytes(size)]))
+        is_read = not client.transport.reading_paused
+        cluster.automatic_disk = True
+        cluster.settle()
+        assert not client.transport.reading_paused
+        assert client.take() == [b"OK"]
+        return is_read
+
+    assert is_read_with(900_000)
+    assert not is_read_with(1_100_000)
+    other.ask("SET b 1")
+    assert is_read_with(60_000)
+    assert not is_read_with(70_000)
+    cluster.advance(2_000)
+    assert is_read_with(900_000)
+
+
 def test_a_value_counts_whole_however_it_arrives(client: Client) -> None:
     client.node.cluster.automatic_disk = False
     wire = encode(["SET", "a", bytes(2 << 20)])
