@@ -95,7 +95,8 @@ def _settings(number: int, addresses: list[str], join: str) -> str:
     members = [number] if join else range(FIRST)
     lines = [
         f'[node]\nid = "node{number + 1}"\ndata_dir = "data/node{number + 1}"',
-        f'[server]\nbind = "{addresses[number]}"\nport = 6379\nprotected_mode = false',
+        f'[server]\nbind = "{addresses[number]}"\nport = 6379\nprotected_mode = false\n'
+        f'on_follower_write = "{"forward" if number % 2 else "reject"}"',
         f'[cluster]\nenabled = true\nname = "chaos"\nport = 6380\njoin = "{join}"',
         'secret = "as long as it must be"',
     ]
