@@ -29,6 +29,7 @@ from ironkv.node.transfer import Receiving, Sending
 from ironkv.raft.configuration import Configuration
 from ironkv.raft.messages import EntryKind
 from ironkv.resp.replies import OK, Reply
+from ironkv.storage.coherence import contradiction
 from ironkv.storage.directory import DataDirectory
 from ironkv.storage.journal import Journal, JournalWriter
 from ironkv.storage.room import Room
@@ -215,18 +216,18 @@ class Storage:
                 f"the journal begins at entry {journal.first_index}, the newest snapshot ends at {index}: "
                 f"what lies between is missing. {REJOIN}"
             )
-        if (
-            newest is not None
-            and journal.hard is None
-            and not (self.fresh or self._settings.snapshot.recover)
-        ):
+        told = self._settings.snapshot.recover
+        if newest is not None and journal.hard is None and not (self.fresh or told):
             raise Fault(
                 f"the journal is gone, and nobody else has what was written behind snapshot {index}. Bring "
                 f"it back; or go on without that: --recover-snapshot {index}"
             )
+        older = contradiction(journal, self.snapshots)
+        if older and not told:
+            raise Fault(f"{older}. {REJOIN}; or go on without that: --recover-snapshot {index}")
         if newest is not None and (journal.last_index < index or journal.term(index) != term):
             log.info("the journal ends before snapshot %d, or differs: it begins anew behind it", index)
-            journal.reset(index, term, fresh=self.fresh)
+            journal.reset(index, term, fresh=self.fresh or bool(older and self._others))
 
     @property
     def fresh(self) -> bool:
@@ -237,8 +238,13 @@ class Storage:
         hard = self.journal.hard
         if hard is not None:
             return hard.fresh
+        return bool(self._others)
+
+    @property
+    def _others(self) -> frozenset[str]:
+        """Who else votes."""
         voters = self.directory.first.voters | self._machine.membership[1].voters
-        return bool(voters - {self._settings.node.id})
+        return voters - {self._settings.node.id}
 
     # -- running
 

@@ -314,7 +314,7 @@ class Receiving:
                 self.abandon()
                 return
             self._world.in_thread(
-                lambda: self._snapshots.finish(manifest),
+                lambda: self._snapshots.finish(manifest, received=True),
                 lambda error: self._finished(manifest, keyspace, error),
             )
 

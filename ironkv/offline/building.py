@@ -112,7 +112,9 @@ def _write_parts(path: Path, members: Configuration, source: Path, manifest: Man
         journal.close()
 
 
-def write_snapshot(path: Path, machine: Machine, term: int, tell: Progress, taken_ms: int = 0) -> Manifest:
+def write_snapshot(
+    path: Path, machine: Machine, term: int, tell: Progress, *, received: bool = False
+) -> Manifest:
     """An environment that holds the machine's whole state as its one snapshot. Raises Fault."""
     path.mkdir(parents=True)
     snapshots = Snapshots(path)
@@ -139,9 +141,9 @@ def write_snapshot(path: Path, machine: Machine, term: int, tell: Progress, take
         digest = images.digest_of_state(held, imaging.extras, stamp_ms)
         manifest = Manifest(
             machine.applied, term, machine.applied, stamp_ms, digest, machine.membership,
-            taken_ms or stamp_ms, keys=imaging.keys, bytes_written=written,
+            stamp_ms, keys=imaging.keys, bytes_written=written,
         )  # fmt: skip
-        snapshots.finish(manifest)
+        snapshots.finish(manifest, received=received)
         return manifest
     finally:
         snapshots.close()

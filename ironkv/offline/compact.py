@@ -19,7 +19,7 @@ from typing import Final
 import lmdb
 
 from ironkv import images
-from ironkv.errors import IronKVError
+from ironkv.errors import Fault, IronKVError
 from ironkv.offline import console
 from ironkv.offline.building import verify_parts, write_snapshot
 from ironkv.offline.console import as_json, line, size
@@ -100,10 +100,13 @@ def compact(node: StoppedNode, tell: Progress, step: Callable[[str], None] = lam
 
 
 def _compacted(node: StoppedNode, aside: Path, tell: Progress, step: Callable[[str], None]) -> str:
+    if node.contradiction is not None:
+        raise Fault(f"{node.path}: {node.contradiction}. Nothing was changed")
     machine = node.state(progress=tell)
     digest = images.digest_of_keyspace(machine.keyspace)
     step("snapshots")
-    write_snapshot(aside / "snapshots", machine, _term(node, machine.applied), tell)
+    term, ahead = _term(node, machine.applied), node.journal.last_index < machine.applied
+    write_snapshot(aside / "snapshots", machine, term, tell, received=ahead)
     step("journal")
     _write_journal(aside / "journal", node, machine.applied)
     step("verify")

@@ -149,7 +149,9 @@ def _check_journal(node: StoppedNode, found: Findings, tell: Progress) -> None:
         )
     if journal.last_index > node.committed:
         found.notes.append(f"entries behind {node.committed} may not have been committed")
-    if newest is not None and journal.last_index < newest.index:
+    if node.contradiction is not None:
+        found.problems.append(node.contradiction)
+    elif newest is not None and journal.last_index < newest.index:
         found.notes.append("the journal ends before the snapshot: it begins anew behind it at the next start")
 
 

@@ -41,6 +41,7 @@ from ironkv.errors import Fault
 from ironkv.keyspace.keyspace import Keyspace
 from ironkv.raft.configuration import ALONE, Configuration
 from ironkv.storage.environment import opened
+from ironkv.storage.room import is_full
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ _KEY: Final = Struct(">BHQI")
 _INDEX: Final = Struct(">Q")
 _HEAD: Final = Struct("<IBB")
 _ZSTD, _LAST, _EMPTY = 1, 2, 4
+_RECEIVED = 1
+"""Of a manifest: it came from another node, and may be ahead of the journal."""
 
 Group: TypeAlias = tuple[int, int]
 """(database, group)"""
@@ -86,12 +89,12 @@ class Manifest:
     bytes_written: int = 0
     """Compressed bytes of the groups that had changed."""
 
-    def packed(self) -> bytes:
+    def packed(self, flags: int = 0) -> bytes:
         """All of it as a record of the manifests table."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
         index, configuration = self.membership
         plain["membership"] = [index, configuration.encode() if configuration.voters else b""]
-        return _sealed(_INDEX.pack(self.index), 0, msgpack.packb(plain))
+        return _sealed(_INDEX.pack(self.index), flags, msgpack.packb(plain))
 
     @classmethod
     def unpacked(cls, record: bytes) -> Manifest:
@@ -164,6 +167,8 @@ class Snapshots:
             self._images = self._env.open_db(b"images", create=False)
         except lmdb.Error as error:
             raise Fault(f"snapshots {path} cannot be opened: {error}") from error
+        self.received: set[int] = set()
+        """The indexes of snapshots that came from another node (`storage.coherence`)."""
         self._compress = zstandard.ZstdCompressor(level=LEVEL).compress
         try:
             self.manifests = self._read_manifests()
@@ -184,9 +189,13 @@ class Snapshots:
     def _read_manifests(self) -> list[Manifest]:
         try:
             with self._env.begin(db=self._manifests) as txn:
-                return [Manifest.unpacked(record) for _, record in txn.cursor()]
+                records = [record for _, record in txn.cursor()]
+            manifests = [Manifest.unpacked(record) for record in records]
         except Fault as fault:
             raise type(fault)(f"{self.path}: {fault}") from fault
+        flagged = zip(manifests, records, strict=True)
+        self.received = {manifest.index for manifest, record in flagged if record[5] & _RECEIVED}
+        return manifests
 
     def view(self) -> dict[str, int]:
         """Sizes in bytes."""
@@ -216,8 +225,12 @@ class Snapshots:
             with self._env.begin(write=True, db=self._images) as txn:
                 txn.cursor().putmulti(records)
         except lmdb.Error as error:
-            raise Fault(f"snapshots {self.path} could not be written: {error}") from error
+            raise Fault(self._explain(error)) from error
         return size
+
+    def _explain(self, error: lmdb.Error) -> str:
+        why = "the disk is full" if is_full(self.path) else str(error)
+        return f"snapshots {self.path} could not be written: {why}"
 
     def _record(self, index: int, chunk: Chunk) -> Record:
         key = _KEY.pack(*chunk.group, index, chunk.number)
@@ -232,14 +245,15 @@ class Snapshots:
             flags |= _EMPTY
         return key, _sealed(key, flags, body)
 
-    def finish(self, manifest: Manifest) -> None:
-        """Make the snapshot current (S1)."""
+    def finish(self, manifest: Manifest, *, received: bool = False) -> None:
+        """Make the snapshot current (S1). `received`: from another node."""
         key = _INDEX.pack(manifest.index)
         try:
             with self._env.begin(write=True, db=self._manifests) as txn:
-                txn.put(key, manifest.packed())
+                txn.put(key, manifest.packed(_RECEIVED if received else 0))
         except lmdb.Error as error:
-            raise Fault(f"snapshots {self.path} could not be written: {error}") from error
+            raise Fault(self._explain(error)) from error
+        self.received = self.received | {manifest.index} if received else self.received - {manifest.index}
         self.manifests = [*(each for each in self.manifests if each.index < manifest.index), manifest]
 
     def forget_above(self, index: int) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Self
 from ironkv.errors import Fault
 from ironkv.machine import Machine
 from ironkv.raft.messages import Entry
+from ironkv.storage.coherence import contradiction
 from ironkv.storage.directory import READABLE, first_of, locked, release
 from ironkv.storage.journal import Journal
 from ironkv.storage.probe import look_through
@@ -85,6 +86,11 @@ class StoppedNode:
         """The first and the last index at which the state can be shown."""
         first = min((manifest.index for manifest in self.manifests if self._joins(manifest)), default=0)
         return (first if self.manifests else self.journal.first_index - 1), self.last
+
+    @property
+    def contradiction(self) -> str | None:
+        """Why the journal cannot be the one behind the newest snapshot."""
+        return contradiction(self.journal, self.snapshots) if self.snapshots is not None else None
 
     def _joins(self, manifest: Manifest) -> bool:
         """Whether the journal goes on behind the snapshot without a gap."""

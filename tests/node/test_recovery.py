@@ -13,7 +13,10 @@ from ironkv.errors import Fault
 from ironkv.node.node import Node
 from ironkv.node.storage import RECEIVING
 from ironkv.node.transfer import OFFER
+from ironkv.offline import verify
+from ironkv.offline.compact import compact
 from ironkv.raft.messages import Role
+from ironkv.storage.stopped import StoppedNode
 from ironkv.tools.cluster import free_ports
 from tests.node.virtual import Client, Cluster, Maker, VirtualNode
 
@@ -252,6 +255,39 @@ def test_what_only_the_lost_journal_had_is_not_given_up_silently(make_cluster: M
     cluster.snapshot["recover"] = newest.index
     cluster.boot("node1").advance(1_000)
     assert cluster.nodes["node1"].client().ask("GET key") == [b"1"]
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_journal_put_back_from_yesterday(make_cluster: Maker, size: int) -> None:
+    cluster = make_cluster(size, snapshot=TAIL).boot()
+    leader = cluster.elect() if size > 1 else cluster.advance(100).nodes["node1"]
+    client = leader.client()
+    client.ask("SET key old")
+    cluster.crash(leader.id)
+    journal, yesterday = cluster.path / leader.id / "journal", cluster.path / "yesterday"
+    shutil.copytree(journal, yesterday)
+    cluster.boot(leader.id).advance(3_000)
+    cluster.leader().client().ask("SET key acknowledged")
+    cluster.advance(500)
+    again = cluster.nodes[leader.id]
+    again.storage.begin()
+    cluster.advance(2_000)
+    newest = again.storage.snapshots.newest
+    assert newest is not None
+    cluster.leader().client().ask("SET key acknowledged")
+    cluster.advance(500)
+    cluster.crash(leader.id)
+    shutil.rmtree(journal)
+    shutil.copytree(yesterday, journal)
+    for _ in range(2):
+        with pytest.raises(Fault, match=f"older copy.*--recover-snapshot {newest.index}"):
+            cluster.boot(leader.id)
+    with StoppedNode(cluster.path / leader.id) as node, pytest.raises(Fault, match="older copy"):
+        compact(node, lambda doing, done: None)
+    assert verify.main([str(cluster.path / leader.id)]) == 1
+    cluster.snapshot["recover"] = newest.index
+    again = cluster.boot(leader.id).nodes[leader.id]
+    assert again.storage.fresh == (size > 1), "its word counts only once it has heard the others"
 
 
 class Died(BaseException):
