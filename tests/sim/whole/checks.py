@@ -85,10 +85,10 @@ class Checks:
             self._applies(computer, entry)
             apply(entry, not_done)
 
-        def watched_finish(manifest: Any) -> None:
+        def watched_finish(manifest: Any, *, received: bool = False) -> None:
             self._stands(manifest.index, manifest.digest, computer.name)
             self.cluster.snapshots += 1
-            finish(manifest)
+            finish(manifest, received=received)
 
         process.machine.run = watched_run  # type: ignore[method-assign]
         process.proposals.apply = watched_apply  # type: ignore[method-assign]
