@@ -1,7 +1,8 @@
 """Lua for EVAL: a sandbox in which a script does the same on every replica.
 
     interpreter   one Lua state: compiles scripts and runs them within bounds
-    bytecode      a change to compiled scripts, so that errors name the line
+    chunks        compiled Lua, taken apart and put together
+    bytecode      changes to compiled scripts: all they do is counted, and errors name the line
     conversion    replies of commands into Lua values, and what a script wrote as its reply back
     *.lua         the sandbox itself, and the libraries that scripts find in Redis
 

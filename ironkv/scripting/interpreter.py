@@ -18,7 +18,7 @@ from lupa import lua51
 
 from ironkv.errors import CommandError
 from ironkv.resp.replies import OK, Reply, format_float
-from ironkv.scripting.bytecode import keep_callers
+from ironkv.scripting.bytecode import charged
 from ironkv.scripting.conversion import ToLua, elements, error_of, read_written, room_for
 from ironkv.scripting.numbers import bytes_float, bytes_integer, float_bytes, integer_bytes
 
@@ -203,7 +203,7 @@ class State:
             b"log": _log,
             b"may": self._may,
             b"chance": self._chance,
-            b"keep_callers": keep_callers,
+            b"charged": charged,
             b"float_bytes": float_bytes,
             b"bytes_float": bytes_float,
             b"integer_bytes": integer_bytes,

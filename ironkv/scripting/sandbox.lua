@@ -16,7 +16,7 @@ local assert, error, getmetatable, ipairs, loadstring, next, pcall, rawequal, ra
   setfenv, setmetatable, tonumber, tostring, type, unpack, xpcall
 local string, table, math, coroutine = string, table, math, coroutine
 local byte, find, floor, format, gsub, sub = string.byte, string.find, math.floor, string.format, string.gsub, string.sub
-local sethook, getinfo, collect = debug.sethook, debug.getinfo, collectgarbage
+local sethook, getinfo, setupvalue, collect = debug.sethook, debug.getinfo, debug.setupvalue, collectgarbage
 local OURS = { [getinfo(1, "S").source] = true } -- chunks whose lines are no script's business
 local OUT_OF_MEMORY = "not enough memory"
 local STOP = "script stopped"
@@ -44,6 +44,33 @@ local function tick()
   budget = budget - step
   if budget < 0 then stop("budget") end
 end
+
+-- What Lua's own instructions cost beside their step: see bytecode.py, which has compiled scripts call these.
+-- A number takes as long to be written, or a long text to be read as one, as some hundred instructions.
+
+local NUMBER, RETURNED = 64, 256
+local BLOCK, BYTE = 1 / 32, 1 -- what is copied as a whole, and what byte by byte
+
+local function joined(result) -- nil: what is returned here was returned to here, and there may be much of it
+  local cost = result == nil and RETURNED or NUMBER
+  if type(result) == "string" and #result > 1024 then cost = cost + floor(#result * BLOCK) end
+  spend(cost)
+end
+
+local function compared(a, b)
+  if type(a) == "string" and type(b) == "string" and #a > 1024 and #b > 1024 then
+    spend(floor((#a < #b and #a or #b) * BLOCK))
+  end
+end
+
+local MANY = 32 -- values from which on it counts how many are handed on
+
+local function passed(...)
+  local count = select("#", ...)
+  if count > MANY then spend(count) end
+end
+
+local charges = { joined, compared, passed } -- in the order that bytecode.py has
 
 -- Before Python is called. It must have room for an answer of a few bytes: it cannot report that there is none,
 -- see interpreter.py. The call itself takes as long as some hundred instructions.
@@ -77,6 +104,13 @@ local function blame(name, message, level)
   if message == OUT_OF_MEMORY then stop(OUT_OF_MEMORY) end
   if find(message, "^attempt to") or find(message, "^table index") then error(message, 0) end
   error((gsub(message, "'%?'", "'" .. name .. "'", 1)), level + 1)
+end
+
+-- Values that a function of C hands back, paid for by their number.
+local function paid_values(name, ok, ...)
+  if not ok then blame(name, (...), 3) end
+  passed(...)
+  return ...
 end
 
 -- Call what refused its arguments again, for its complaint.
@@ -233,13 +267,34 @@ end
 
 function globals.tostring(...)
   if select("#", ...) == 0 then bad(1, 1, "tostring", "value") end
+  if type((...)) == "number" then spend(NUMBER) end
   return text_of((...))
+end
+
+function globals.tonumber(...)
+  local given, value = select("#", ...), ...
+  if given == 1 then
+    if type(value) == "string" and #value > NUMBER then spend(#value) end
+    return tonumber(value)
+  end
+  if given == 0 then bad(1, 1, "tonumber", "value") end
+  if type(value) == "string" then spend(#value) end
+  local ok, result = pcall(tonumber, ...)
+  if not ok then complain("tonumber", tonumber, ...) end
+  return result
+end
+
+function globals.unpack(...)
+  return paid_values("unpack", pcall(unpack, ...))
 end
 
 -- -- errors: those that a script may catch, and those that it may not
 
 local function outcome(ok, problem, ...)
-  if ok then return true, problem, ... end
+  if ok then
+    passed(...)
+    return true, problem, ...
+  end
   if stopped then error(STOP, 0) end
   if problem == OUT_OF_MEMORY then stop(OUT_OF_MEMORY) end
   if type(problem) == "table" then
@@ -260,6 +315,7 @@ local function plain_outcome(ok, problem, ...)
     if stopped then error(STOP, 0) end
     if problem == OUT_OF_MEMORY then stop(OUT_OF_MEMORY) end
   end
+  passed(...)
   return ok, problem, ...
 end
 
@@ -297,7 +353,10 @@ function threads.resume(...)
 end
 
 local function unwrapped(ok, problem, ...)
-  if ok then return problem, ... end
+  if ok then
+    passed(...)
+    return problem, ...
+  end
   if stopped then error(STOP, 0) end
   if problem == OUT_OF_MEMORY then stop(OUT_OF_MEMORY) end
   error(problem, type(problem) == "string" and 3 or 0)
@@ -310,14 +369,32 @@ end
 
 -- -- source code given as text; never as byte code, which could do anything
 
+-- A compiled script with its calls of `charges` in it; nil and why not.
+local function charged(f)
+  local code = host.charged(string.dump(f))
+  if not code then return nil, "function or expression uses too many registers" end
+  f = loadstring(code)
+  for i = 1, #charges do setupvalue(f, i, charges[i]) end
+  return setfenv(f, G)
+end
+
+local COMPILING = 64 -- what a byte of source costs at most to be compiled and changed
+local GROWTH = 64 -- bytes that it may take meanwhile
+
 local function compiled(text, name)
   if byte(text) == 27 then
     local _, problem = loadstring("\1" .. sub(text, 2), name)
     return nil, (gsub(gsub(problem, "\1", "\27"), "char%(1%)", "char(27)"))
   end
-  spend(#text)
+  spend(#text * COMPILING)
+  room()
+  if collect("count") + #text * GROWTH / 1024 > most_kb then stop(OUT_OF_MEMORY) end
   local f, problem = loadstring(text, name)
-  if f then return setfenv(f, G) end
+  if f then
+    f, problem = charged(f)
+    if f then return f end
+    return nil, text_of(name or text) .. ": " .. problem
+  end
   if problem == OUT_OF_MEMORY then stop(OUT_OF_MEMORY) end
   return nil, problem
 end
@@ -356,14 +433,18 @@ strings_meta = protected({ __index = protected(lib) })
 -- What a function of C made, paid for by its size: a text that is there already takes time, but no memory.
 local function paid(name, per_byte, ok, result)
   if not ok then blame(name, result, 3) end
+  if name == "format" then spend(NUMBER + #result) end
   if #result > 1024 then spend(floor(#result * per_byte)) end
   return result
 end
 
-local BLOCK, BYTE = 1 / 32, 1 -- what is copied as a whole, and what byte by byte
 for name, per_byte in next, { format = BLOCK, lower = BYTE, reverse = BYTE, sub = BLOCK, upper = BYTE } do
   local f = string[name]
   lib[name] = function(...) return paid(name, per_byte, pcall(f, ...)) end
+end
+
+function lib.byte(...)
+  return paid_values("byte", pcall(byte, ...))
 end
 
 function lib.rep(...)
@@ -413,10 +494,20 @@ function tables.remove(...)
   return table.remove(...)
 end
 
+-- How many bytes the long texts of a list have.
+local function long_ones(t)
+  local bytes = 0
+  for i = 1, #t do
+    local value = rawget(t, i)
+    if type(value) == "string" and #value > 1024 then bytes = bytes + #value end
+  end
+  return bytes
+end
+
 function tables.sort(...)
   local t = ...
   if behind[t] then error(READONLY, 0) end
-  if type(t) == "table" then spend(#t * 16) end
+  if type(t) == "table" then spend(floor(#t * 16 + long_ones(t) * BLOCK * 16)) end
   local ok, problem = pcall(table.sort, ...)
   if ok then return end
   if stopped then error(STOP, 0) end
@@ -431,7 +522,7 @@ end
 
 function tables.concat(...)
   local t = ...
-  if type(t) == "table" then spend(#t) end
+  if type(t) == "table" then spend(#t * NUMBER) end
   return paid("concat", BLOCK, pcall(table.concat, ...))
 end
 
@@ -443,6 +534,26 @@ function tables.foreach(...)
     local result = f(key, value)
     if result ~= nil then return result end
   end
+end
+
+function tables.foreachi(...)
+  local t, f = ...
+  if type(t) ~= "table" then bad(1, 1, "foreachi", "table", ...) end
+  if type(f) ~= "function" then bad(1, 2, "foreachi", "function", ...) end
+  for i = 1, #t do
+    local result = f(i, rawget(t, i))
+    if result ~= nil then return result end
+  end
+end
+
+function tables.maxn(...)
+  local t = ...
+  if type(t) ~= "table" then bad(1, 1, "maxn", "table", ...) end
+  local most = 0
+  for key in next, t do
+    if type(key) == "number" and key > most then most = key end
+  end
+  return most
 end
 
 -- -- chance: drand48 as Redis has it, begun in every run with a number that is the same on every replica
@@ -597,6 +708,8 @@ function redis.sha1hex(...)
   return host.sha1(value)
 end
 
+local LOGGING = 10000 -- a line in the log, in instructions
+
 function redis.log(...)
   local given = select("#", ...)
   if given < 2 then raise("redis.log() requires two arguments or more.") end
@@ -604,6 +717,8 @@ function redis.log(...)
   if not level then raise("First argument must be a number (log level).") end
   level = floor(level)
   if level < 0 or level > 3 then raise("Invalid debug level.") end
+  spend(LOGGING)
+  room()
   local words = {}
   for i = 2, given do
     local word = select(i, ...)
@@ -808,15 +923,14 @@ end
 local function load_script(text)
   if byte(text) == 27 then return "user_script:1: unexpected symbol near 'char(27)'" end
   local f, problem = loadstring(text, "@user_script")
-  if not f then return problem end
-  return setfenv(loadstring(host.keep_callers(string.dump(f))), G)
+  if f then f, problem = charged(f) end
+  return f or problem
 end
 
 -- -- what a script sees
 
 for name, f in next, {
-  assert = assert, error = error, ipairs = ipairs, rawequal = rawequal, select = select, tonumber = tonumber,
-  type = type, unpack = unpack,
+  assert = assert, error = error, ipairs = ipairs, rawequal = rawequal, select = select, type = type,
 } do globals[name] = f end
 globals._G, globals._VERSION = G, _VERSION
 function globals.collectgarbage() return 0 end
