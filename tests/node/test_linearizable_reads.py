@@ -88,3 +88,27 @@ def test_reads_on_every_node_see_what_was_acknowledged(make_cluster: Maker, read
         assert client.ask(f"SET a {n}", "GET a", "GET b") == [b"OK", b"%d" % n, None]
         for node in cluster.nodes.values():
             assert node.client().ask("GET a") == [b"%d" % n]
+
+
+def test_a_round_answers_no_read_that_came_after_it(make_cluster: Maker) -> None:
+    """The leader's word for the first read is on its way while another write is acknowledged."""
+    cluster = make_cluster().boot()
+    leader = cluster.elect("node1")
+    assert leader.client().ask("SET a old") == [b"OK"]
+    cluster.advance(200)
+    cluster.cut.add(("node1", "node2"))
+    reader = cluster.nodes["node2"].client().send("GET a")
+    cluster.settle()
+    write = leader.client().send("SET a new")
+    cluster.settle()
+    assert write.take() == [b"OK"]
+    reader.send("GET a")
+    cluster.turn()
+    while not reader.transport.sent:
+        assert cluster.deliver("node1", "node2", 1), "the leader's word is there"
+        cluster.turn()
+    cluster.cut.clear()
+    cluster.advance(1_000)
+    first, second = reader.take()
+    assert first in (b"old", b"new")
+    assert second == b"new"
