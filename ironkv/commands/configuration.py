@@ -179,6 +179,12 @@ def _logged(wanted: list[tuple[str, Parameter, str]]) -> Args:
     return sizes
 
 
+def sets_shared(args: Args) -> bool:
+    """Whether a CONFIG SET is about nothing but what all nodes have in common: then the leader can do it."""
+    parameters = [_find(_text(name)) for name in args[2::2]]
+    return all(isinstance(parameter, Password | Threshold) for parameter in parameters)
+
+
 def _sizes(wanted: list[tuple[str, Parameter, str]]) -> Args:
     """The item of the log that sets the thresholds among them."""
     words: Args = []

@@ -181,6 +181,7 @@ def _clients(figures: Figures) -> Iterator[Metric]:
     yield _count("connections_received_total", "Connections accepted.", clients["received"])
     yield _count("connections_rejected_total", "Connections refused for maxclients.", clients["rejected"])
     yield from _limits(figures["limited"])
+    yield from _relayed(figures["relayed"])
 
 
 def _limits(limited: Figures) -> Iterator[Metric]:
@@ -195,6 +196,14 @@ def _limits(limited: Figures) -> Iterator[Metric]:
         for unit in ("commands", "bytes"):
             allowed.add_metric([by, unit], limited["rates"][f"{by}_{unit}"])
     yield allowed
+
+
+def _relayed(relayed: Figures) -> Iterator[Metric]:
+    yield _gauge("relay_sessions", "Clients that the leader has a session for.", relayed["sessions"])
+    yield _gauge("relay_sessions_served", "Sessions for clients of other nodes.", relayed["sessions_here"])
+    yield _gauge("relay_clients_waiting", "Clients whose requests wait for a leader.", relayed["waiting"])
+    yield _count("relay_requests_total", "Requests sent to a leader for clients here.", relayed["requests"])
+    yield _count("relay_unknown_total", "Of these, writes whose outcome is unknown.", relayed["unknown"])
 
 
 def _keyspace(figures: Figures) -> Iterator[Metric]:

@@ -37,6 +37,7 @@ def figures(node: Node) -> dict[str, Any]:
         "nodes": _nodes(node),
         "clients": _clients(node),
         "limited": _limited(node),
+        "relayed": relayed(node),
         "commands": {"processed": view.commands_processed, "per_second": commands_s},
         "calls": _calls(),
         "errors": dict(view.errors),
@@ -127,6 +128,20 @@ def _limited(node: Node) -> dict[str, Any]:
         "commands": dict(rates.limited),
         "bytes": rates.limited_bytes,
         "known": rates.known,
+    }
+
+
+def relayed(node: Node) -> dict[str, int]:
+    """What this node's clients have the leader do, and the clients that others have here."""
+    forwarding, here = node.dispatch.forwarding, len(node.dispatch.relayed)
+    if forwarding is None:
+        return {"sessions": 0, "waiting": 0, "requests": 0, "unknown": 0, "sessions_here": here}
+    return {
+        "sessions": len(forwarding),
+        "waiting": forwarding.waiting,
+        "requests": forwarding.requests,
+        "unknown": forwarding.unknown,
+        "sessions_here": here,
     }
 
 

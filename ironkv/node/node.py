@@ -270,6 +270,8 @@ class Node:
         notify("STOPPING=1")
         if self.loading:
             return
+        self.dispatch.relayed.leave([peer for peer in self.links.peers if self.reaches(peer)])
+        await self._until(lambda: self.dispatch.relayed.settled)
         if self.driver.core.role is Role.LEADER:
             try:
                 self.driver.transfer()
@@ -277,7 +279,6 @@ class Node:
                 log.info("%s", error)
             else:
                 await self._until(lambda: not self.driver.leading)
-        self.dispatch.relayed.leave([peer for peer in self.links.peers if self.reaches(peer)])
         await self._until(lambda: self.proposals.idle and self.dispatch.relayed.idle)
 
     async def _until(self, reached: Callable[[], bool]) -> None:

@@ -176,6 +176,11 @@ class Connection(asyncio.Protocol):
         """Much waits for the client to read it."""
         return "slow reader" in self._pauses
 
+    @property
+    def busy(self) -> bool:
+        """Something of it is under way, or settled in this turn and not sent yet."""
+        return bool(self.pending or self.backlog or self.stalled or self.dirty)
+
     # -- back-pressure
 
     def pause(self, reason: str) -> None:

@@ -27,7 +27,7 @@ from ironkv.server import modes
 from ironkv.server.alike import RUN_LEAST, run_alike
 from ironkv.server.blocking import Blocking
 from ironkv.server.connection import BACKLOG_BYTES, OUT_SLICE, PENDING_MAX, Connection
-from ironkv.server.forwarding import FOR_LEADER, Forwarding
+from ironkv.server.forwarding import Forwarding, is_for_leader
 from ironkv.server.guarding import Guarding
 from ironkv.server.host import Server
 from ironkv.server.keepalive import keep_alive
@@ -345,7 +345,7 @@ class Dispatch:
             elif route is WRITE:
                 if self._write(connection, row, args, rest):
                     break
-            elif self.forwarding is not None and row.name in FOR_LEADER and not server.leading:
+            elif self.forwarding is not None and not server.leading and is_for_leader(row, args):
                 self.forwarding.relay(connection, row, args, rest)
                 break
             elif connection.pending and row.name in IN_ORDER:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from ironkv.commands.arguments import database_index
+from ironkv.commands.configuration import sets_shared
 from ironkv.commands.later import Later
 from ironkv.commands.table import TABLE, Args, Command, Route, find
 from ironkv.commands.transactions import ABORTED
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 FOR_LEADER: Final = frozenset({"WAIT", "WAITAOF", "WATCH"})
 """They ask nothing of the state, and yet only the leader can answer."""
+CONFIG_SET: Final = "CONFIG|SET"
 MAY_TRAVEL: Final = frozenset({"ECHO", "PING", "PUBLISH", "SELECT", "SPUBLISH", "TIME"})
 """What a node answers by itself, and the leader as well when it is part of a transaction."""
 NUMBERS: Final = 1 << 62
@@ -115,10 +117,17 @@ class Forwarding:
         """Nodes that said that they stop."""
         self._asked_of: str | None = None
         """The leader, once nothing is under way to any other."""
+        self.requests = self.unknown = 0
+        """Sent to leaders so far, and those of which nobody can tell what became of them."""
         self._last_number = random.SystemRandom().randrange(NUMBERS)
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    @property
+    def waiting(self) -> int:
+        """Clients whose requests wait for a leader."""
+        return len(self._waiting)
 
     # -- what clients send
 
@@ -130,7 +139,7 @@ class Forwarding:
             backlog.extendleft(reversed([args, *rest]))
             return
         run = [args]
-        alone = row.blocks or row.name in FOR_LEADER or connection.replies != "on"
+        alone = row.blocks or row.route is Route.LOCAL or connection.replies != "on"
         seen = set() if "|" in row.name else {args[0]}
         for following in () if alone else rest:
             name = following[0]
@@ -241,6 +250,7 @@ class Forwarding:
             flags |= relays.TRANSACTION
         relayed.run += 1
         relayed.moved_at = None
+        self.requests += len(relayed.requests)
         what = [relays.RUN, relayed.number, relayed.run, flags, connection.db_index, connection.proto, who]
         self.tell(leader, [*what, relayed.requests])
 
@@ -379,6 +389,17 @@ class Forwarding:
             else:
                 self._end_session(relayed)
 
+    def leave(self) -> None:
+        """This node is about to stop: take nothing more from its clients, whom nobody would answer."""
+        for connection in self._dispatch.connections.values():
+            connection.pause("stopping")
+
+    @property
+    def idle(self) -> bool:
+        """After `leave`: all is answered but what may wait for ever."""
+        clients = self._dispatch.connections.values()
+        return not any(each.busy and not each.blocked for each in clients)
+
     def left(self, relayed: Relayed) -> None:
         """The client is gone."""
         self._waiting.pop(relayed, None)
@@ -397,11 +418,17 @@ class Forwarding:
             self._waiting[relayed] = None
             return
         unknown = OutcomeUnknown(UNKNOWN)
+        self.unknown += sum(writes)
         if relayed.queue is not None:
             self._answer(relayed, unknown)
         else:
             nothing = NotAvailable("CLUSTERDOWN the leader was lost before this was read")
             self._answer(relayed, *(unknown if wrote else nothing for wrote in writes))
+
+
+def is_for_leader(row: Command, args: Args) -> bool:
+    """Whether what a node answers by itself is for the leader all the same."""
+    return row.name in FOR_LEADER or (row.name == CONFIG_SET and sets_shared(args))
 
 
 def _goes_along(args: Args) -> bool:
@@ -415,7 +442,8 @@ def _goes_along(args: Args) -> bool:
 
 def _writes(args: Args) -> bool:
     try:
-        return find(args).route is Route.WRITE
+        row = find(args)
+        return row.route is Route.WRITE or row.name == CONFIG_SET
     except CommandError:
         return False
 

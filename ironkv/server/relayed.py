@@ -241,11 +241,24 @@ class RelayedSessions:
         """This node is about to stop: have these nodes ask another."""
         if self._dispatch.forwarding is None:
             return  # nor do they
+        self._dispatch.forwarding.leave()
         self._told = set(peers)
         for peer in self._told:
             self.tell(peer, [LEAVING, 0])
 
     @property
+    def settled(self) -> bool:
+        """After `leave`: nothing is under way, here or from here, but what waits for others' writes."""
+        forwarding = self._dispatch.forwarding
+        if forwarding is None:
+            return True
+        running = any(session.run and not session.blocked for session in self._sessions.values())
+        return not (self._told or running) and forwarding.idle
+
+    @property
     def idle(self) -> bool:
         """After `leave`: nothing is under way, and nothing more will come."""
-        return not self._told and not any(session.run for session in self._sessions.values())
+        if self._told or any(session.run for session in self._sessions.values()):
+            return False
+        forwarding = self._dispatch.forwarding
+        return forwarding is None or forwarding.idle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ironkv.node.figures import relayed
 from tests.node.virtual import Client, Cluster, Maker
 
 UNKNOWN = "-UNKNOWN leadership moved while this write was in flight: it may or may not have happened"
@@ -209,3 +210,42 @@ def test_a_node_that_leaves_is_asked_no_more(cluster: Cluster) -> None:
     _break(cluster, "node1")
     cluster.advance(1_000)
     assert client.take() == [3]
+
+
+def test_what_all_nodes_share_is_set_by_the_leader(cluster: Cluster) -> None:
+    client, leader = _client(cluster), cluster.nodes["node1"].client()
+    assert client.ask("CONFIG SET set-max-intset-entries 7 hash-max-listpack-entries 9") == [b"OK"]
+    assert leader.ask("CONFIG GET set-max-intset-entries") == [[b"set-max-intset-entries", b"7"]]
+    assert "CONFIG SET failed" in client.ask("CONFIG SET set-max-intset-entries many")[0]
+    assert client.ask("CONFIG SET timeout 100", "CONFIG GET timeout") == [b"OK", [b"timeout", b"100"]]
+    assert leader.ask("CONFIG GET timeout") == [[b"timeout", b"0"]], "each node's own stays its own"
+    assert client.ask("CONFIG SET requirepass pw", "SET a 1") == [b"OK", b"OK"]
+    for node in cluster.nodes.values():
+        assert node.client().ask("GET a", "AUTH pw", "GET a") == [
+            "-NOAUTH Authentication required.", b"OK", b"1",
+        ]  # fmt: skip
+
+
+def test_a_password_that_may_have_been_set_is_not_set_again(cluster: Cluster) -> None:
+    client = _client(cluster)
+    cluster.automatic_disk = False
+    client.send("CONFIG SET requirepass pw")
+    cluster.settle()
+    _break(cluster, "node1")
+    cluster.automatic_disk = True
+    cluster.settle()
+    assert client.take() == [UNKNOWN]
+
+
+def test_what_is_relayed_is_counted(cluster: Cluster) -> None:
+    client, node = _client(cluster), cluster.nodes["node2"]
+    client.ask("SET a 1", "SET a 2", "GET a")
+    served = {"sessions": 0, "waiting": 0, "requests": 0, "unknown": 0, "sessions_here": 1}
+    mine = {"sessions": 1, "waiting": 0, "requests": 3, "unknown": 0, "sessions_here": 0}
+    assert relayed(cluster.nodes["node1"]) == served
+    assert relayed(node) == mine
+    cluster.automatic_disk = False
+    client.send("SET a 3", "GET a")
+    cluster.settle()
+    _break(cluster, "node1")
+    assert relayed(node) == {**mine, "sessions": 0, "requests": 5, "unknown": 1}
