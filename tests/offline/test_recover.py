@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ironkv.offline import recover
+from ironkv.errors import Fault
+from ironkv.offline import building, recover
 from ironkv.tools.client import ErrorReply
 from ironkv.tools.cluster import ThrowawayCluster, wait_for
-from tests.offline.conftest import Builder
+from tests.offline.conftest import Builder, fill
 
 
 def test_from_one_of_three_nodes(tmp_path: Path) -> None:
@@ -51,6 +52,17 @@ def test_from_one_of_three_nodes(tmp_path: Path) -> None:
         assert cluster.write("LLEN", "acknowledged") == 500
         with lost[0].connect() as client, pytest.raises(ErrorReply, match="CLUSTERDOWN"):
             client.call("LLEN", "acknowledged")
+        refusal = "it is of cluster 'ironkv-throwaway', this is 'again'"
+        wait_for(lambda: refusal in left.log_tail(200), "the old node was turned away")
+        # Nor does it help to give an old directory the new name.
+        file = lost[1].settings.config
+        file.write_text(file.read_text().replace('name = "ironkv-throwaway"', 'name = "again"'))
+        lost[1].start()
+        assert lost[1].exit_status(60) == 70
+        assert "belongs to cluster 'ironkv-throwaway'" in lost[1].log_tail()
+        with left.connect() as client:
+            members = client.call("RAFT", "MEMBERS")
+        assert all(node.id not in str(members) for node in lost)
         cluster.nodes += lost
 
 
@@ -86,6 +98,56 @@ def test_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, st
     words = [str(tmp_path / "old"), "--into", str(tmp_path / "new"), "--cluster", "c2"]
     assert recover.main(words) == status
     assert (tmp_path / "new").exists() == (status == 0)
+
+
+def test_a_damaged_directory_makes_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    builder = Builder(tmp_path / "old", "n1", ("n1", "n2", "n3"))
+    fill(builder)
+    builder.crash()
+    words = [str(tmp_path / "old"), "--into", str(tmp_path / "new"), "--cluster", "c2", "--yes"]
+    for part in ("journal", "snapshots"):
+        file = tmp_path / "old" / part / "data.mdb"
+        whole = file.read_bytes()
+        for damaged in (whole[: 3 * 4096], flipped(whole, part)):
+            file.write_bytes(damaged)
+            assert recover.main(words) == 70
+            assert "damaged" in capsys.readouterr().err
+            assert [path.name for path in tmp_path.iterdir()] == ["old"]
+        file.write_bytes(whole)
+    assert recover.main(words) == 0
+
+
+def flipped(whole: bytes, part: str) -> bytes:
+    """With another letter in the last entry, or in every image; LMDB's old copies of these as well."""
+    word = b"behind" if part == "journal" else b"value"
+    assert word in whole
+    return whole.replace(word, word[:-1] + b"_")
+
+
+def test_what_was_written_wrongly_is_not_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder = Builder(tmp_path / "old", "n1", ("n1", "n2", "n3"))
+    fill(builder)
+    builder.crash()
+
+    def forgetful(path: Path, *others: object) -> None:
+        raise Fault("the new snapshot makes another state")
+
+    monkeypatch.setattr(building, "verify_parts", forgetful)
+    words = [str(tmp_path / "old"), "--into", str(tmp_path / "new"), "--cluster", "c2", "--yes"]
+    assert recover.main(words) == 70
+    assert "another state" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_for_programs_it_asks_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [str(tmp_path / "old"), "--into", str(tmp_path / "new"), "--cluster", "c2", "--json"]
+    with pytest.raises(SystemExit) as ended:
+        recover.main(words)
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert (said.out, "--yes" in said.err) == ("", True)
 
 
 def test_what_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
