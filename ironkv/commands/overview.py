@@ -42,6 +42,8 @@ DIFFERING: Final = {
     "DEBUG": "DIGEST, ERROR, LOG, OBJECT, PROTOCOL, RELOAD, SET-ACTIVE-EXPIRE, SLEEP and STRINGMATCH-LEN only",
     "EVAL, EVALSHA": "runs on every replica, within bounds of instructions, commands and memory; PUBLISH in it answers "
     "0; `redis.call` of what only a connection can do is refused as in Redis",
+    "DUMP": "in RDB version 10, which Redis 7.0 restores, too; 7.2 writes 11, which differs in sets that are listpacks "
+    "and in when a consumer was last active. RESTORE takes both",
     "FAILOVER": "gives the leadership away; ends by itself within an election timeout, so ABORT comes too late",
     "FLUSHALL, FLUSHDB": "ASYNC and SYNC are the same: memory is freed by and by",
     "INFO": "what there is not here has no field; memory is the whole process's",
