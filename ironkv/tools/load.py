@@ -171,7 +171,8 @@ class WriteLoad:
             time.sleep(0.005)
 
     def check(self, client: Client) -> list[str]:
-        """What is wrong with the data: an empty list when L1, L2 and L3 hold."""
+        """What is wrong with the data: an empty list when L1, L2 and L3 hold. Raises ErrorReply when the node
+        does not say."""
         wrong: list[str] = []
         for writer in self.writers:
             wrong += _check_ledger(writer.ledger, client)
@@ -194,6 +195,8 @@ def _check_ledger(ledger: Ledger, client: Client) -> list[str]:
         for (key, value), reply in zip(
             chunk, client.pipeline([("GET", key) for key, _ in chunk]), strict=True
         ):
+            if isinstance(reply, ErrorReply):
+                raise reply
             if reply != value.encode():
                 wrong.append(f"{key}: acknowledged {value!r}, found {reply!r}")
     for key in ledger.refused:

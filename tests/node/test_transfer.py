@@ -324,7 +324,7 @@ def test_what_is_behind_or_unasked_for_is_ignored(pair: Pair) -> None:
 def test_a_disk_that_cannot_store_it_gives_up_and_may_begin_again(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    def full(*_: Any) -> int:
+    def full(*_: Any, **__: Any) -> int:
         raise Fault("no room")
 
     monkeypatch.setattr(pair.follower.snapshots, step, full)

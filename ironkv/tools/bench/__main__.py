@@ -66,8 +66,8 @@ def _measure(section: str, report: Report, parent: Path, say: Callable[[str], No
         case "failover":
             tries = failover.Tries(3, 3, 3) if quick else failover.Tries(50, 10, 20)
             report.failover = failover.measure(parent, tries, say)
-            keys, joins = (50_000, 1) if quick else (500_000, 3)
-            report.growth = growth.measure(parent, keys, joins, say)
+            keys, joins, beside_s = (5_000, 1, 0.5) if quick else (500_000, 3, 4.0)
+            report.growth = growth.measure(parent, keys, joins, beside_s, say)
         case "replay":
             report.replay = replay.measure(parent, 100_000 if quick else 1_000_000, say)
         case "connections":

@@ -18,8 +18,6 @@ from ironkv.tools.client import Client, maps
 from ironkv.tools.cluster import Sections, ThrowawayCluster
 from ironkv.tools.nodes import Node
 
-BESIDE_S = 4.0
-"""So long the load is watched before the node joins, and afterwards."""
 SETTINGS: Sections = {"snapshot": {"keep_entries": 1_000, "keep_bytes": "1mb"}}
 """The newcomer cannot have all it lacks from the log: it is sent a snapshot."""
 
@@ -69,8 +67,9 @@ class Steady(threading.Thread):
         self.join()
 
 
-def measure(parent: Path, keys: int, tries: int, say: Callable[[str], None]) -> list[Growth]:
-    """A fourth node joins three, `tries` times under each load, and is removed again."""
+def measure(parent: Path, keys: int, tries: int, beside_s: float, say: Callable[[str], None]) -> list[Growth]:
+    """A fourth node joins three, `tries` times under each load, and is removed again. The load is watched for
+    `beside_s` before that, and afterwards."""
     found: list[Growth] = []
     with ThrowawayCluster(3, parent=parent, settings=SETTINGS) as cluster:
         leader = cluster.wait_for_leader()
@@ -82,7 +81,7 @@ def measure(parent: Path, keys: int, tries: int, say: Callable[[str], None]) -> 
             beside: AbstractContextManager[object] = (
                 Steady(leader.port, found[-1].before / 2, keys) if steady else load(leader.port, keys)
             )
-            found.append(_join(leader, newcomer, beside, steady))
+            found.append(_join(leader, newcomer, beside, steady, beside_s))
             say(
                 f"[{number + 1:2}/{2 * tries}] {newcomer.id} joins in {found[-1].took:.1f} s: "
                 f"{found[-1].before:,.0f} writes a second before, {found[-1].during:,.0f} meanwhile"
@@ -90,16 +89,18 @@ def measure(parent: Path, keys: int, tries: int, say: Callable[[str], None]) -> 
     return found
 
 
-def _join(leader: Node, newcomer: Node, beside: AbstractContextManager[object], steady: bool) -> Growth:
+def _join(
+    leader: Node, newcomer: Node, beside: AbstractContextManager[object], steady: bool, beside_s: float
+) -> Growth:
     try:
         with beside:
-            time.sleep(1.0)
-            before = rate(leader, BESIDE_S)
+            time.sleep(beside_s / 4)
+            before = rate(leader, beside_s)
             began = time.monotonic()
             newcomer.start()
             during = rate(leader, until=lambda: _votes(leader, newcomer.id))
             took = time.monotonic() - began
-            after = rate(leader, BESIDE_S)
+            after = rate(leader, beside_s)
         with leader.connect(60) as client:
             client.call("RAFT", "REMOVE", newcomer.id)
     finally:
