@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ironkv.commands.arguments import (
     INT64_MAX,
     check_random_count,
@@ -11,7 +13,7 @@ from ironkv.commands.arguments import (
 )
 from ironkv.commands.removing import remove_empty
 from ironkv.commands.scanning import parse_scan
-from ironkv.commands.table import ONE_KEY, Args, Route, command
+from ironkv.commands.table import ONE_KEY, Args, Route, command, in_vain
 from ironkv.errors import SyntaxFault, WrongType
 from ironkv.keyspace.keyspace import Database
 from ironkv.keyspace.sets import Set
@@ -55,6 +57,21 @@ def sadd(db: Database, args: Args, now_ms: int) -> Reply:
         else:
             db.keyspace.changes += 1
     return added
+
+
+@in_vain("SADD", 0)
+def are_members(db: Database, requests: Sequence[Args]) -> bool:
+    """Whether all that these would add is there already."""
+    key, set_ = requests[0][1], find_set(db, requests[0][1])
+    for args in requests:
+        if args[1] != key:
+            key, set_ = args[1], find_set(db, args[1])
+        if set_ is None:
+            return False
+        for member in args[2:]:
+            if member not in set_:
+                return False
+    return True
 
 
 @command(

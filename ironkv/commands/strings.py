@@ -18,7 +18,7 @@ from ironkv.commands.arguments import (
     next_word,
     positive_expiry,
 )
-from ironkv.commands.table import ALL_KEYS, ONE_KEY, Args, Route, command, run_of
+from ironkv.commands.table import ALL_KEYS, ONE_KEY, Args, Route, command, in_vain, run_of
 from ironkv.errors import CommandError, SyntaxFault, WrongType
 from ironkv.keyspace.keyspace import Database
 from ironkv.keyspace.slots import slot_of
@@ -165,6 +165,18 @@ def set_(db: Database, args: Args, now_ms: int) -> Reply:
     return OK
 
 
+@in_vain("SET", None)
+def are_taken(db: Database, requests: Sequence[Args]) -> bool:
+    """Whether these only try for locks (NX, without GET) that somebody holds."""
+    for args in requests:
+        if len(args) == 3:
+            return False
+        options = parse_set(args)
+        if options.only != b"NX" or options.get or db.find(args[1]) is None:
+            return False
+    return True
+
+
 def _set_with_options(db: Database, args: Args, now_ms: int) -> Reply:
     only, get, keep_ttl, expiry = parse_set(args)
     deadline_ms = expiry.at(now_ms) if expiry else None
@@ -286,20 +298,21 @@ def mget(db: Database, args: Args, now_ms: int) -> Reply:
 def mset(db: Database, args: Args, now_ms: int) -> Reply:
     """MSET key value [key value ...]"""
     check_pairs(args)
-    keyspace, values, all_deadlines, quiet = db.keyspace, db.values, db.deadlines, db.quiet
     pairs = iter(args)
     next(pairs)
-    for key, value in zip(pairs, pairs, strict=True):
-        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 0x3FFF
-        deadlines = all_deadlines[slot]
-        if (deadlines and key in deadlines) or keyspace.listener is not None:
-            db.set(key, value)
+    if db.keyspace.listener is not None:
+        for key in pairs:
+            db.set(key, next(pairs))
             db.notify(b"set", key)
-            continue
-        if not quiet[slot]:
-            db.touch(slot)
-        values[slot][key] = value
-        keyspace.changes += 1
+        return OK
+    values, all_deadlines, quiet = db.values, db.deadlines, db.quiet
+    for key in pairs:
+        slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 0x3FFF
+        if quiet[slot] and not all_deadlines[slot]:
+            values[slot][key] = next(pairs)
+        else:
+            db.set(key, next(pairs))
+    db.keyspace.changes += len(args) // 2
     return OK
 
 
@@ -342,6 +355,12 @@ def setnx(db: Database, args: Args, now_ms: int) -> Reply:
     db.set(args[1], args[2])
     db.notify(b"set", args[1])
     return 1
+
+
+@in_vain("SETNX", 0)
+def are_there(db: Database, requests: Sequence[Args]) -> bool:
+    """Whether there is something at each of the keys."""
+    return all(db.find(args[1]) is not None for args in requests)
 
 
 @command(

@@ -28,6 +28,9 @@ Handler: TypeAlias = Callable[..., Reply]
 RunHandler: TypeAlias = Callable[[Any, Sequence[Args], list[bytes], int], bool]
 """(Database, requests, output, protocol) -> whether it answered them all; if not, it added nothing."""
 
+Vain: TypeAlias = tuple[Callable[[Any, Sequence[Args]], bool], Reply]
+"""(Database, requests) -> whether none of them would change anything; and what is answered to each then."""
+
 Check: TypeAlias = Callable[[Args], Any]
 """Parses the arguments, raises CommandError. Runs before a write is logged: nothing malformed is."""
 
@@ -112,6 +115,7 @@ class Command:
         "summary",
         "timed",
         "usage",
+        "vain",
         "wire_name",
     )
 
@@ -168,6 +172,8 @@ class Command:
         """Refused when there is no room on the disk; what a script will do nobody knows before."""
         self.run: RunHandler | None = None
         """READ: answers a run of such requests at once (see `run_of`)."""
+        self.vain: Vain | None = None
+        """WRITE: tells of requests that would change nothing (see `server.vain`)."""
 
     @property
     def acl_categories(self) -> frozenset[str]:
@@ -269,6 +275,18 @@ def run_of(name: str) -> Callable[[RunHandler], RunHandler]:
     def enter(handler: RunHandler) -> RunHandler:
         TABLE[name.encode()].run = handler
         return handler
+
+    return enter
+
+
+def in_vain(name: str, reply: Reply) -> Callable[[F], F]:
+    """Enter a function that sees whether requests for a WRITE would change nothing and all have `reply`.
+
+    Their arguments are sound. It may raise CommandError and Due, as a read does."""
+
+    def enter(sees: F) -> F:
+        TABLE[name.encode()].vain = sees, reply
+        return sees
 
     return enter
 

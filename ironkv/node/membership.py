@@ -10,6 +10,7 @@ before may be older than the order.
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
@@ -88,7 +89,8 @@ class Membership:
         self._driver = driver
         self._wishes: list[_Wish] = []
         self._passed_on: dict[int, _Wish] = {}
-        self._number = 0
+        # Drawn anew at each start: the answer to an order of an earlier life must not fit one of this life.
+        self._number = random.SystemRandom().getrandbits(62)
 
     def order(self, arguments: list[bytes]) -> Reply | Later:
         """ADD id host port cluster_port, PROMOTE id, REMOVE id, TRANSFER [id]: OK once it is done."""

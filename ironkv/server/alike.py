@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ironkv.commands.table import TABLE, Command, Route
 from ironkv.keyspace.keyspace import Database
 from ironkv.resp.parser import Request
+from ironkv.server.vain import answer_in_vain
 
 if TYPE_CHECKING:
     from ironkv.server.connection import Connection
@@ -65,6 +66,8 @@ def _write_alike(dispatch: Dispatch, connection: Connection, row: Command, reque
                 return False
     elif row.blocks or row.subcommands or not _are_sound(row, name, requests):
         return False
+    if row.vain is not None and answer_in_vain(dispatch, connection, row, requests):
+        return True
     if name != row.wire_name:
         for args in requests:
             args[0] = row.wire_name

@@ -46,6 +46,7 @@ from ironkv.server.sampling import Sampling
 from ironkv.server.stalls import Stalls
 from ironkv.server.timesheet import Timesheet
 from ironkv.server.transactions import RIDE_BEHIND, Transactions, up_to_multi
+from ironkv.server.vain import answer_in_vain
 from ironkv.server.watching import Watches
 from ironkv.server.weights import Weights
 
@@ -430,6 +431,8 @@ class Dispatch:
         if row.blocks and self.blocking.begin(connection, row, args):
             _put_back(connection, *rest)
             return True
+        if row.vain is not None and answer_in_vain(self, connection, row, [args]):
+            return False
         self.propose(connection, [args])
         return False
 

@@ -71,3 +71,20 @@ def test_an_order_whose_answer_was_lost_is_found_to_be_done(make_cluster: Maker)
     cluster.wires[leader.id, asked.id].clear()
     cluster.advance(3_000)
     assert order.take() == [b"OK"]
+
+
+def test_an_answer_to_an_order_of_an_earlier_life_is_none_to_one_of_this_life(make_cluster: Maker) -> None:
+    cluster = make_cluster().boot()
+    leader = cluster.elect()
+    asked, other = cluster.followers()
+    cluster.cut.add((other.id, leader.id))
+    asked.client().send("RAFT ADD node9 10.0.0.1 7009 8009")
+    cluster.deliver(asked.id, leader.id)
+    cluster.cut.add((asked.id, leader.id))
+    cluster.crash(asked.id)
+    cluster.boot(asked.id).advance(60)
+    order = cluster.nodes[asked.id].client().send(f"RAFT REMOVE {other.id}")
+    cluster.cut.remove((other.id, leader.id))
+    cluster.advance(60)
+    assert "node9" in leader.machine.membership[1].everybody
+    assert order.take() == []

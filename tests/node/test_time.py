@@ -91,3 +91,11 @@ def test_a_key_seen_dead_stays_dead_under_the_next_leader(make_cluster: Maker) -
     cluster.elect("node2")
     for node in cluster.nodes.values():
         assert node.client().ask("GET a") == [None]
+
+
+def test_what_is_due_is_freed_though_nobody_asks_for_it(make_cluster: Maker) -> None:
+    cluster = make_cluster().boot()
+    leader = cluster.elect()
+    assert leader.client().ask("SET a 1 PX 500", "SADD b 1", "PEXPIRE b 700") == [b"OK", 1, 1]
+    cluster.advance(3_000)
+    assert [len(node.keyspace.database(0)) for node in cluster.nodes.values()] == [0, 0, 0]
