@@ -219,9 +219,11 @@ WORDS = [b"1", b"23", b"x", b"-7", b"y" * 70, b"1000000", b"z" * 900]
 def in_a_row(chance: random.Random) -> list[list[bytes]]:
     """Some calls of one command on one key, mostly plain ones."""
     name, key = (
-        chance.choice((b"LPUSH", b"RPUSH", b"LPOP", b"RPOP", b"SADD", b"HSET")),
+        chance.choice((b"LPUSH", b"RPUSH", b"LPOP", b"RPOP", b"SADD", b"HSET", b"MSET")),
         chance.choice((b"a", b"b")),
     )
+    if name == b"MSET":
+        return several_strings(chance)
     size = {b"HSET": 2, b"LPOP": 0, b"RPOP": 0}.get(name, 1)
     calls = [
         [name, key, *(chance.choice(WORDS) + b"%d" % chance.randrange(40) for _ in range(size))]
@@ -230,6 +232,18 @@ def in_a_row(chance: random.Random) -> list[list[bytes]]:
     if chance.random() < 0.3:
         extra = {b"HSET": [b"f", b"v"], b"LPOP": [b"2"], b"RPOP": [b"0"]}.get(name, [b"w"])
         calls[chance.randrange(len(calls))] += extra
+    return calls
+
+
+def several_strings(chance: random.Random) -> list[list[bytes]]:
+    """Some calls of MSET, mostly sound ones with few keys."""
+    calls = []
+    for _ in range(chance.choice((1, 3, 5, 30))):
+        words = [
+            chance.choice((b"a", b"b", b"c", b"{a}d", *WORDS))
+            for _ in range(2 * chance.choice((1, 2, 10, 40)))
+        ]
+        calls.append([b"MSET", *words[chance.random() < 0.05 :]])
     return calls
 
 

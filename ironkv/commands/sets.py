@@ -68,9 +68,8 @@ def are_members(db: Database, requests: Sequence[Args]) -> bool:
             key, set_ = args[1], find_set(db, args[1])
         if set_ is None:
             return False
-        for member in args[2:]:
-            if member not in set_:
-                return False
+        if args[2] not in set_ or (len(args) > 3 and not all(map(set_.__contains__, args[3:]))):
+            return False
     return True
 
 

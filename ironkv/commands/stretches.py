@@ -1,4 +1,4 @@
-"""Calls of one command in a row, on one collection: done together, and nobody can tell.
+"""Calls of one command in a row, on one collection or to set strings: done together, and nobody can tell.
 
 Many clients feed one queue or fill one set, and so do pipelines. What is done together costs one look at the
 key and one change of the collection. Replies, state and count of changes are those of one call after the
@@ -10,18 +10,25 @@ between the leader's items and not between a follower's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from time import perf_counter_ns
 from typing import Any, Final, TypeAlias
 
+from ironkv.commands import usage
 from ironkv.commands.hashes import find_or_make_hash
 from ironkv.commands.lists import list_at, new_list
 from ironkv.commands.sets import find_set
-from ironkv.commands.table import Args
+from ironkv.commands.strings import set_pairs
+from ironkv.commands.table import TABLE, Args
 from ironkv.keyspace.keyspace import Database
 from ironkv.keyspace.sets import Set
-from ironkv.resp.replies import Reply
+from ironkv.resp.replies import OK, Reply
 
 LEAST: Final = 4
 """Calls in a row from which on it pays."""
+PAIRS: Final = 0
+"""In place of a number of words: keys, each with a value."""
+WORDS_MOST: Final = 65
+"""Of such a call: one with more to do is worth a time of its own."""
 
 Together: TypeAlias = Callable[[Database, list[Args]], list[Reply]]
 """Does calls on one key; their replies. Raises CommandError before anything has changed, if at all."""
@@ -55,6 +62,8 @@ def _end(items: list[Any], at: int) -> int:
     if type(first) is not list or first[0] not in TOGETHER:
         return at + 1
     name, size = first[0], TOGETHER[first[0]][1]
+    if size == PAIRS:
+        return _end_of_pairs(items, at)
     if len(first) != size:
         return at + 1
     key = first[1]
@@ -63,6 +72,30 @@ def _end(items: list[Any], at: int) -> int:
         if type(item) is not list or len(item) != size or item[1] != key or item[0] != name:
             return end
     return len(items)
+
+
+def _end_of_pairs(items: list[Any], at: int) -> int:
+    """The same for calls with few keys and their values, whatever the keys."""
+    name = items[at][0]
+    for end in range(at, len(items)):
+        item = items[end]
+        if type(item) is not list or item[0] != name or len(item) > WORDS_MOST or not len(item) & 1:
+            return max(end, at + 1)
+    return len(items)
+
+
+# -- strings
+
+
+def _set_strings(db: Database, calls: list[Args]) -> list[Reply]:
+    began = perf_counter_ns()
+    pairs: Args = []
+    for args in calls:
+        pairs += args[1:]
+    set_pairs(db, pairs)
+    if usage.ours:  # it is among those that are timed one by one (`server.timesheet`)
+        TABLE[b"MSET"].usage.took(perf_counter_ns() - began, len(calls))
+    return [OK] * len(calls)
 
 
 # -- lists
@@ -142,5 +175,6 @@ TOGETHER: Final[dict[bytes, tuple[Together, int]]] = {
     b"RPOP": (_pop_right, 2),
     b"SADD": (_add_members, 3),
     b"HSET": (_set_fields, 4),
+    b"MSET": (_set_strings, PAIRS),
 }
 """By name: how calls of so many words are done together."""

@@ -298,22 +298,25 @@ def mget(db: Database, args: Args, now_ms: int) -> Reply:
 def mset(db: Database, args: Args, now_ms: int) -> Reply:
     """MSET key value [key value ...]"""
     check_pairs(args)
-    pairs = iter(args)
-    next(pairs)
-    if db.keyspace.listener is not None:
-        for key in pairs:
-            db.set(key, next(pairs))
+    if db.keyspace.listener is None:
+        set_pairs(db, args[1:])
+    else:
+        for key, value in zip(args[1::2], args[2::2], strict=True):
+            db.set(key, value)
             db.notify(b"set", key)
-        return OK
-    values, all_deadlines, quiet = db.values, db.deadlines, db.quiet
-    for key in pairs:
+    return OK
+
+
+def set_pairs(db: Database, pairs: Args) -> None:
+    """Set key, value, key, value, …: for nobody who listens."""
+    all_values, all_deadlines, quiet = db.values, db.deadlines, db.quiet
+    for key, value in zip(pairs[::2], pairs[1::2], strict=True):
         slot = slot_of(key) if b"{" in key else crc_hqx(key, 0) & 0x3FFF
         if quiet[slot] and not all_deadlines[slot]:
-            values[slot][key] = next(pairs)
+            all_values[slot][key] = value
         else:
-            db.set(key, next(pairs))
-    db.keyspace.changes += len(args) // 2
-    return OK
+            db.set(key, value)
+    db.keyspace.changes += len(pairs) // 2
 
 
 @command(

@@ -479,7 +479,8 @@ class Storage:
         """At a stop in good order, once all is loaded: note how far entries are known to be committed."""
         self.writer.close()
         try:
-            self.journal.note_commit(self._machine.applied)
+            # What is committed may not have reached this disk: then something else may be in its place.
+            self.journal.note_commit(min(self._machine.applied, self._host.durable_index()))
         except Fault as fault:
             log.warning("%s", fault)
 

@@ -521,6 +521,13 @@ PLANTS: Final = (
         ("tests/node/test_vain.py",),
     ),
     Plant(
+        "a stop notes as committed what is not on the disk",
+        "node/storage.py",
+        "min(self._machine.applied, self._host.durable_index())",
+        "self._machine.applied",
+        ("tests/node/test_recovery.py",),
+    ),
+    Plant(
         "the answer to an order of an earlier life fits one of this life",
         "node/membership.py",
         "random.SystemRandom().getrandbits(62)",

@@ -412,3 +412,43 @@ def test_save_is_never_ok_without_a_snapshot(make_cluster: Maker) -> None:
     assert client.take() == [f"-{RECEIVING}"]
     assert follower.machine.applied == leader.machine.applied
     assert other.ask("SAVE") == [b"OK"]
+
+
+def test_a_stop_in_good_order_vouches_only_for_what_is_on_the_disk(make_cluster: Maker) -> None:
+    """What is committed has not reached this disk, where something else stands in its place: never committed,
+    and it must not be taken for that at the next start."""
+    cluster = make_cluster().boot()
+    cluster.elect("node1")
+    one, two = cluster.nodes["node1"], cluster.nodes["node2"]
+    cluster.automatic_disk = False
+    cluster.cut |= {("node1", "node3"), ("node2", "node1")}
+    one.client().send("SET a never")
+    cluster.settle()
+    assert two.finish()
+    cluster.crash("node1")
+    cluster.automatic_disk = True
+    cluster.heal(lose=True)
+    cluster.isolate("node2")
+    cluster.boot("node1")
+    while not any(node.driver.leading for node in cluster.nodes.values()):
+        cluster.advance(100)
+    leader = cluster.leader()
+    assert leader.client().ask("SET b 1") == [b"OK"]
+    cluster.automatic_disk = False  # node2 hears of it all, and no entry of that gets onto its disk
+    cluster.heal(lose=True)
+    end = cluster.now + 2_000
+    while two.machine.applied < leader.machine.applied and cluster.now < end:
+        cluster.advance(5)
+        for node in cluster.nodes.values():
+            if node is not two or (node.writing is not None and not node.writing.entries):
+                node.finish()
+    assert two.machine.applied == leader.machine.applied > two.core.durable_index
+    two.storage.note_commit()
+    cluster.crash("node2")
+    cluster.automatic_disk = True
+    again = cluster.boot("node2").nodes["node2"]
+    assert again.keyspace.database(0).find(b"a") is None
+    cluster.advance(3_000)
+    cluster.leader()
+    assert not again.faults
+    assert images.digest_of_keyspace(again.keyspace) == images.digest_of_keyspace(leader.keyspace)

@@ -52,6 +52,12 @@ def test_who_was_replaced_says_nothing_from_its_old_state(make_cluster: Maker) -
     client = old.client()
     assert client.ask("SADD set a", "SET lock me") == [1, b"OK"]
     cluster.isolate("node1")
+    while old.driver.readable_until > cluster.now:
+        cluster.advance(5)
+    assert old.driver.leading  # as far as it knows
+    unsure = [old.client().send(what) for what in ("SADD set a", "SET lock you NX")]
+    cluster.settle()
+    assert [order.take() for order in unsure] == [[], []]
     cluster.advance(3_000)
     new = next(node for node in cluster.nodes.values() if node is not old and node.driver.leading)
     assert new.client().ask("DEL set lock") == [2]
