@@ -42,7 +42,9 @@ def answer_in_vain(
     except (CommandError, Due):  # the log has the word
         return False
     row.usage.took(perf_counter_ns() - began, len(requests))
-    wire: list[bytes] = []
-    replies.append(wire, reply, connection.proto)
-    connection.out.append(b"".join(wire) * len(requests))
+    connection.answer(reply)  # a relayed session keeps count of what it answers
+    if len(requests) > 1:
+        wire: list[bytes] = []
+        replies.append(wire, reply, connection.proto)
+        connection.out.append(b"".join(wire) * (len(requests) - 1))
     return True
