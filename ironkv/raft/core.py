@@ -84,7 +84,7 @@ class RaftCore:
         self._writing: Mark | None = None
         self._stalled_at = inf
 
-        if self._members.voters.alone:
+        if self._decides_alone:
             self._stand(now, None)
 
     # -- for the driver: what may be asked --------------------------------------------------------
@@ -404,6 +404,11 @@ class RaftCore:
     def _draw_timeout(self) -> float:
         return self._timeout * self._random.uniform(1, 2)
 
+    @property
+    def _decides_alone(self) -> bool:
+        """Nobody need be asked. Who lost its disk may just be on its way through the log (membership.py)."""
+        return self._members.voters.alone and not self._hard.fresh
+
     def _campaign(self, now: float) -> None:
         """Nobody leads, it seems. Ask first whether an election could be won: that raises no terms."""
         self._deadline = now + self._draw_timeout()
@@ -412,7 +417,7 @@ class RaftCore:
         if not self._members.may_stand(self._log.commit):
             self._follow(self.term, None, now)  # not ours to lead
             return
-        if self._members.voters.alone:
+        if self._decides_alone:
             self._stand(now, None)
             return
         self._follow(self.term, None, now)

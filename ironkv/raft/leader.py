@@ -156,11 +156,18 @@ class Leadership:
             if self.transfer is not None and self.transfer.target == peer:
                 self.abort_transfer(now)
             del self.followers[peer]
-        self._changing = False
+        self._changing = current.joint
         if current.joint:
-            self._configure(current.settled(), now)
+            if not self._ends_with_who_forgot(current.voters):
+                self._configure(current.settled(), now)
         elif self._me not in current.voters:
             self.unseated = True
+
+    def _ends_with_who_forgot(self, voters: frozenset[str]) -> bool:
+        """Whether another node would decide alone that may have forgotten promises (membership.py)."""
+        return len(voters) == 1 and any(
+            each.fresh_since for name, each in self.followers.items() if name in voters
+        )
 
     def abdicate(self, now: float) -> None:
         """The last words of a leader that is no member: what is committed, and who may stand at once."""
@@ -197,8 +204,10 @@ class Leadership:
         if found_fresh:
             progress.reborn()
             progress.fresh_since = self.rounds.number + 1
-        elif not reply.fresh:
+        elif progress.fresh_since and not reply.fresh:
             progress.fresh_since = 0
+            if self._changing and self._members.index <= self._log.commit:
+                self._go_on_changing(now)  # that had waited for it
         if progress.round < reply.round <= self.rounds.number:
             progress.round = reply.round
             self._confirm_round()
@@ -217,8 +226,10 @@ class Leadership:
         since = self.followers[peer].fresh_since
         if not since:
             return True
-        voters = self._members.voters.others
-        return all(self.followers[name].round >= since for name in voters if name != peer)
+        voters = self._members.voters
+        if voters.ids == {peer}:
+            return False
+        return all(self.followers[name].round >= since for name in voters.others if name != peer)
 
     def _may_welcome(self, peer: str) -> bool:
         """Whether a fresh follower may be told that it has caught up. A learner has no promises to keep: what

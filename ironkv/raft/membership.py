@@ -13,6 +13,10 @@ Elections   are won by a majority (of each set) of nodes that are not fresh, or 
     everybody votes, those who remember do, too: an entry that X acknowledged is on one more disk at
     least, whose node votes for no log without it (§5.4.1); and whoever X may have voted for in a later
     term is in that term, and does not vote in this one.
+    Where X is the only voter that the candidate's log knows of, nobody else would remember: X may have
+    decided alone, also to share its vote with others again. Then no vote of an X that is fresh elects
+    anybody: neither a node that was removed and does not know whether that came to pass, nor X itself on
+    its way through the log.
     So a new cluster, in which all are fresh, elects its first leader once all of it is there. One that
     was interrupted on the way from all fresh to none goes on as soon as all of it is there again.
 
@@ -21,7 +25,9 @@ Answers     of a fresh follower count, for commits as for rounds, once every oth
     The danger is a vote that X gave in a later term and forgot: entries that X acknowledges now, and
     reads it confirms, belong to a leader who has been replaced. But then the candidate it voted for was
     in that later term before X began anew. Any other voter may have been it, and all of them have since
-    answered in this one.
+    answered in this one. X itself may have been it, but only with the vote of one of them. If there is
+    none (X is the only voter, its leader has removed itself), X's answers do not count. So that this never
+    holds up a removal, the last step to an only voter is not taken while that is fresh.
 
 Such a follower has caught up when it holds, on disk, all that its leader knew as committed, after the
 leader committed an entry of its own term: that is everything X ever helped to commit. It then counts
@@ -60,7 +66,7 @@ class Voters:
         """Whether the votes of these, each with whether it is fresh, elect us, who are among them."""
         if not self._sets:
             return False
-        if self.ids <= granted.keys():
+        if len(self.ids) > 1 and self.ids <= granted.keys():
             return True
         if granted.get(self._me, True):
             return False

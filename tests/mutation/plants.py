@@ -263,14 +263,14 @@ PLANTS: Final = (
     Plant(
         "a node that lost its disk votes as if nothing had happened",
         "node/storage.py",
-        "        return bool(voters - {self._settings.node.id})\n",
+        "        return bool(self._others)\n",
         "        return False\n",
         (WHOLE,),
     ),
     Plant(
         "a node that lost its journal alone takes itself for one that has all",
         "node/storage.py",
-        "journal.reset(index, term, fresh=self.fresh)",
+        "journal.reset(index, term, fresh=self.fresh or bool(older and self._others))",
         "journal.reset(index, term, fresh=False)",
         ("tests/node/test_recovery.py", WHOLE),
     ),
@@ -364,6 +364,36 @@ PLANTS: Final = (
         "raft/leader.py",
         "        if not since:\n            return True\n",
         "        if since >= 0:\n            return True\n",
+    ),
+    Plant(
+        "the only voter elects others by a vote that it may have forgotten",
+        "raft/membership.py",
+        "if len(self.ids) > 1 and self.ids <= granted.keys():",
+        "if self.ids <= granted.keys():",
+    ),
+    Plant(
+        "who lost its disk stands where its log says that it decides alone",
+        "raft/core.py",
+        "return self._members.voters.alone and not self._hard.fresh",
+        "return self._members.voters.alone",
+    ),
+    Plant(
+        "a removal ends with one voter though that may have forgotten its promises",
+        "raft/leader.py",
+        "            if not self._ends_with_who_forgot(current.voters):\n                self",
+        "            if True:\n                self",
+    ),
+    Plant(
+        "a removal that waited for its last voter does not go on",
+        "raft/leader.py",
+        "                self._go_on_changing(now)  # that had waited for it\n",
+        "                pass\n",
+    ),
+    Plant(
+        "the only voter answers a leader that has no vote, whatever it may have forgotten",
+        "raft/leader.py",
+        "        if voters.ids == {peer}:\n            return False\n",
+        "",
     ),
     # -- leases and reads
     Plant(

@@ -38,7 +38,9 @@ def test_a_fresh_voter_counts_only_where_all_have_voted() -> None:
     assert not five.won({"a": True, "b": False, "c": False, "d": False}), "the candidate forgets, too"
     assert not five.won({"b": False, "c": False, "d": False}), "our own vote is not on disk"
     assert five.won({"a": False, "b": True, "c": False, "d": False})
-    assert Voters(frozenset("a"), "a").won({"a": True})
+    assert not Voters(frozenset("a"), "a").won({"a": True}), "nobody remembers what it promised"
+    assert not Voters(frozenset("a"), "b").won({"b": False, "a": True}), "nor does anybody who has a vote"
+    assert Voters(frozenset("a"), "b").won({"b": False, "a": False})
     assert voters.agreed(9, {"a": 3, "c": 7}.__getitem__) == 7
 
 
