@@ -60,17 +60,17 @@ def sadd(db: Database, args: Args, now_ms: int) -> Reply:
 
 
 @in_vain("SADD", 0)
-def are_members(db: Database, requests: Sequence[Args]) -> bool:
-    """Whether all that these would add is there already."""
+def adding_members(db: Database, requests: Sequence[Args]) -> int:
+    """How many of these would only add what is there already."""
     key, set_ = requests[0][1], find_set(db, requests[0][1])
-    for args in requests:
+    for count, args in enumerate(requests):
         if args[1] != key:
             key, set_ = args[1], find_set(db, args[1])
         if set_ is None:
-            return False
+            return count
         if args[2] not in set_ or (len(args) > 3 and not all(map(set_.__contains__, args[3:]))):
-            return False
-    return True
+            return count
+    return len(requests)
 
 
 @command(

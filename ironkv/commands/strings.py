@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from binascii import crc_hqx
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from ironkv.commands.arguments import (
@@ -166,15 +167,15 @@ def set_(db: Database, args: Args, now_ms: int) -> Reply:
 
 
 @in_vain("SET", None)
-def are_taken(db: Database, requests: Sequence[Args]) -> bool:
-    """Whether these only try for locks (NX, without GET) that somebody holds."""
-    for args in requests:
+def trying_locks(db: Database, requests: Sequence[Args]) -> int:
+    """How many of these only try for locks (NX, without GET) that somebody holds."""
+    for count, args in enumerate(requests):
         if len(args) == 3:
-            return False
+            return count
         options = parse_set(args)
         if options.only != b"NX" or options.get or db.find(args[1]) is None:
-            return False
-    return True
+            return count
+    return len(requests)
 
 
 def _set_with_options(db: Database, args: Args, now_ms: int) -> Reply:
@@ -361,9 +362,10 @@ def setnx(db: Database, args: Args, now_ms: int) -> Reply:
 
 
 @in_vain("SETNX", 0)
-def are_there(db: Database, requests: Sequence[Args]) -> bool:
-    """Whether there is something at each of the keys."""
-    return all(db.find(args[1]) is not None for args in requests)
+def finding_keys_taken(db: Database, requests: Sequence[Args]) -> int:
+    """How many of these are for keys that are there."""
+    taken = takewhile(lambda args: db.find(args[1]) is not None, requests)
+    return sum(1 for _ in taken)
 
 
 @command(

@@ -28,7 +28,7 @@ Handler: TypeAlias = Callable[..., Reply]
 RunHandler: TypeAlias = Callable[[Any, Sequence[Args], list[bytes], int], bool]
 """(Database, requests, output, protocol) -> whether it answered them all; if not, it added nothing."""
 
-Vain: TypeAlias = tuple[Callable[[Any, Sequence[Args]], bool], Reply]
+Vain: TypeAlias = tuple[Callable[[Any, Sequence[Args]], int], Reply]
 """(Database, requests) -> whether none of them would change anything; and what is answered to each then."""
 
 Check: TypeAlias = Callable[[Args], Any]
@@ -280,7 +280,8 @@ def run_of(name: str) -> Callable[[RunHandler], RunHandler]:
 
 
 def in_vain(name: str, reply: Reply) -> Callable[[F], F]:
-    """Enter a function that sees whether requests for a WRITE would change nothing and all have `reply`.
+    """Enter a function that counts how many requests for a WRITE, from the first on, would change nothing.
+    To each of them `reply` is the answer.
 
     Their arguments are sound. It may raise CommandError and Due, as a read does."""
 

@@ -66,8 +66,11 @@ def _write_alike(dispatch: Dispatch, connection: Connection, row: Command, reque
                 return False
     elif row.blocks or row.subcommands or not _are_sound(row, name, requests):
         return False
-    if row.vain is not None and answer_in_vain(dispatch, connection, row, requests):
-        return True
+    if row.vain is not None:
+        answered = answer_in_vain(dispatch, connection, row, requests)
+        if answered == len(requests):
+            return True
+        requests = requests[answered:] if answered else requests
     if name != row.wire_name:
         for args in requests:
             args[0] = row.wire_name

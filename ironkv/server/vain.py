@@ -24,27 +24,28 @@ if TYPE_CHECKING:
 
 def answer_in_vain(
     dispatch: Dispatch, connection: Connection, row: Command, requests: Sequence[Request]
-) -> bool:
-    """Answer sound requests for a write, if none of them would change anything and the state is current.
+) -> int:
+    """Answer sound requests for a write up to the first that may change something; how many those were.
 
-    Not behind writes of the same client that are not acknowledged yet: they may change what is seen here.
+    None behind writes of the same client that are not acknowledged yet: they may change what is seen here.
     """
     if row.vain is None or connection.pending or connection.replies != "on":
-        return False
+        return 0
     if not dispatch.server.is_current():
-        return False
-    changes_nothing, reply = row.vain
+        return 0
+    leading, reply = row.vain
     database = dispatch.node.keyspace.database(connection.db_index)
     began = perf_counter_ns()
     try:
-        if not changes_nothing(database, requests):
-            return False
+        count = leading(database, requests)
     except (CommandError, Due):  # the log has the word
-        return False
-    row.usage.took(perf_counter_ns() - began, len(requests))
+        return 0
+    if not count:
+        return 0
+    row.usage.took(perf_counter_ns() - began, count)
     connection.answer(reply)  # a relayed session keeps count of what it answers
-    if len(requests) > 1:
+    if count > 1:
         wire: list[bytes] = []
         replies.append(wire, reply, connection.proto)
-        connection.out.append(b"".join(wire) * (len(requests) - 1))
-    return True
+        connection.out.append(b"".join(wire) * (count - 1))
+    return count

@@ -19,6 +19,22 @@ def test_what_is_there_already_is_not_logged(make_cluster: Maker) -> None:
     assert client.ask("SADD set c", "SCARD set", "GET lock", "GET flag") == [1, 3, b"me", b"1"]
 
 
+def test_what_changes_nothing_at_the_head_of_a_pipeline_is_not_logged(make_cluster: Maker) -> None:
+    leader = make_cluster().boot().elect()
+    client = leader.client()
+    assert client.ask("SADD set a b", "SETNX flag 1") == [2, 1]
+    logged = leader.driver.proposals.meter.batches
+    before = logged.total
+    added = ["SADD set a", "SADD set b", "SADD set b a", "SADD set c", "SADD set a", "SADD set c"]
+    assert client.ask(*added) == [0, 0, 0, 1, 0, 0]
+    assert logged.total == before + 3
+    assert client.ask(*["SETNX flag 2"] * 4, "SETNX other 1", "SETNX other 2") == [0, 0, 0, 0, 1, 0]
+    assert logged.total == before + 5
+    locks = ["SET flag 3 NX"] * 5 + ["SET flag 4"]
+    assert client.ask(*locks) == [None] * 5 + [b"OK"]
+    assert logged.total == before + 6
+
+
 def test_whatever_differs_takes_the_way_of_all_writes(make_cluster: Maker) -> None:
     client = make_cluster().boot().elect().client()
     assert client.ask("SET text 1", "SADD set a") == [b"OK", 1]

@@ -19,7 +19,7 @@ from ironkv.tools.cluster import ThrowawayCluster
 
 WORKLOADS: Final = [
     Workload(16, 50, operation)
-    for operation in ("LPUSH", "RPOP", "SADD", "HSET", "ZADD", "MSET", "LRANGE_100")
+    for operation in ("LPUSH", "RPOP", "SADD", "SADD_SAME", "HSET", "ZADD", "MSET", "LRANGE_100")
 ]
 RATIO: Final = Target("{} at pipeline 16, 50 connections, to {}", 0.25, 0.5)
 REACH: Final = Target("{} of {:,}, to redis-server", 10, 5, "", True)

@@ -27,6 +27,9 @@ _CALIBRATION_S = 0.3
 POPS = {"RPOP": "LPUSH"}
 """What takes away, and what puts there what it takes."""
 PUSHED_FIRST = 5_000
+SPREAD = {"SADD": 1_000_000_000, "SADD_SAME": 1}
+"""Of how many members one is drawn, where not of KEYS. A set fills up, and whoever is faster would soon add
+what is there already, which is other work: so every member is new, or always the same one."""
 
 
 class Spoiled(Exception):
@@ -142,7 +145,8 @@ def _popped(program: str, port: int, workload: Workload, seconds: float) -> Run:
 
 def run(program: str, port: int, workload: Workload, requests: int, options: Sequence[str] = ()) -> Run:
     """One run of redis-benchmark, with more options. Raises Spoiled."""
-    command = [program, "-h", "127.0.0.1", "-p", port, "-t", workload.operation.lower(), "-n", requests]
+    test = workload.operation.lower().removesuffix("_same")
+    command = [program, "-h", "127.0.0.1", "-p", port, "-t", test, "-n", requests]
     command += [
         "-c",
         workload.clients,
@@ -151,7 +155,7 @@ def run(program: str, port: int, workload: Workload, requests: int, options: Seq
         "-d",
         VALUE_BYTES,
         "-r",
-        KEYS,
+        SPREAD.get(workload.operation, KEYS),
         "-e",
         "--csv",
         *options,
