@@ -35,8 +35,8 @@ PATIENCE_MS: Final = 60_000.0
 """How long a snapshot and the log behind it are kept for a follower that fetches nothing."""
 INSTALL_MS: Final = 30_000.0
 """How long a follower to which everything was sent may take to load it before it is offered a newer one."""
-RETRY_MS: Final = 2_000.0
-"""After this long without an answer a fetch is sent once more."""
+RETRY_MS: Final = 1_000.0
+"""After this long without an answer a fetch is sent again. Where heartbeats arrive in time, so do parcels."""
 LOAD_SLICE_MS: Final = 5.0
 LATEST: Final = 1 << 63
 

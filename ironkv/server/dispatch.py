@@ -48,7 +48,7 @@ from ironkv.server.timesheet import Timesheet
 from ironkv.server.transactions import RIDE_BEHIND, Transactions, up_to_multi
 from ironkv.server.vain import answer_in_vain
 from ironkv.server.watching import Watches
-from ironkv.server.weights import Weights
+from ironkv.server.weights import AMONG_OTHERS, CHUNK_MOST, Weights
 
 if TYPE_CHECKING:
     from ironkv.commands.session import NodeView
@@ -249,11 +249,13 @@ class Dispatch:
         self, connection: Connection, requests: list[Request], size: int, readable: bool = False
     ) -> None:
         """As `run`; what joined a batch counts, and may be too much."""
+        if size > CHUNK_MOST and not readable and self.weights.crowded(self.node.now_s):
+            requests, size = self._first_of(connection, requests, size)
         pending, waiting = connection.pending, len(connection.backlog)
         began = perf_counter_ns()
         self.run(connection, requests, readable)
         took_ns = perf_counter_ns() - began
-        if connection.backlog:
+        if len(connection.backlog) > waiting:
             connection.backlog_bytes += size
             requests = requests[: len(requests) + waiting - len(connection.backlog)]
         alike, self.alike = self.alike, None
@@ -262,6 +264,20 @@ class Dispatch:
             self.weights.add(connection, size, self.node.now_s)
             if connection.pending > PENDING_MAX:
                 connection.pause("pending")
+
+    def _first_of(
+        self, connection: Connection, requests: list[Request], size: int
+    ) -> tuple[list[Request], int]:
+        """As many as may be under way at once while others write as well; the rest has to wait for them."""
+        count = max(1, len(requests) * AMONG_OTHERS // size)
+        taken = size * count // len(requests)
+        if count < len(requests):
+            _put_back(connection, *requests[count:])
+            connection.backlog_bytes += size - taken
+            connection.pause("pending")
+            self.to_flush(connection)
+            self.server.wake()
+        return requests[:count], taken
 
     def run(self, connection: Connection, requests: list[Request], readable: bool = False) -> None:
         """Answer requests, or send them on their way, in order. `readable`: reads may run."""

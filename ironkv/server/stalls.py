@@ -34,8 +34,10 @@ class Stalls:
         connection.stalled = False
         if connection.relayed is not None:
             connection.relayed.reads_until = None
-        ready = [backlog.popleft() for _ in range(min(requests, len(backlog)))]
-        size, connection.backlog_bytes = connection.backlog_bytes, 0
+        waiting = len(backlog)
+        ready = [backlog.popleft() for _ in range(min(requests, waiting))]
+        size = connection.backlog_bytes * len(ready) // max(1, waiting)
+        connection.backlog_bytes -= size
         self._dispatch.server.set_read_time()
         self._dispatch.run_weighed(connection, ready, size, readable=True)
         self._dispatch.to_flush(connection)

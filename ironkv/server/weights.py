@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 ALONE: Final = 1 << 20
 """Bytes of unanswered writes at which a client is not read any further; its replies wake it."""
-AMONG_OTHERS: Final = 64 << 10
+AMONG_OTHERS: Final = 32 << 10
 """The same while others write as well."""
+CHUNK_MOST: Final = 128 << 10
+"""What is read at once may be twice that: while others write it is taken in parts of `AMONG_OTHERS`."""
 TURN_S: Final = 1.0
 """For how long after somebody else's write that is so."""
 
@@ -46,8 +48,12 @@ class Weights:
         if connection.pending_bytes > AMONG_OTHERS and connection.pending_bytes > self._bound(now_s):
             connection.pause("weight")
 
+    def crowded(self, now_s: float) -> bool:
+        """Whether more than one client writes."""
+        return now_s - self._turn_s <= TURN_S
+
     def _bound(self, now_s: float) -> int:
-        return ALONE if now_s - self._turn_s > TURN_S else AMONG_OTHERS
+        return AMONG_OTHERS if self.crowded(now_s) else ALONE
 
     def is_light(self, connection: Connection, now_s: float) -> bool:
         """Whether enough of its writes are answered for it to be read again."""

@@ -537,6 +537,13 @@ PLANTS: Final = (
         ("tests/node/test_time.py", WHOLE),
     ),
     Plant(
+        "who pours has all that was read at once under way",
+        "server/weights.py",
+        "CHUNK_MOST: Final = 128 << 10",
+        "CHUNK_MOST: Final = 128 << 20",
+        ("tests/server/test_pressure.py",),
+    ),
+    Plant(
         "a write in vain is answered from a state that may be old",
         "server/vain.py",
         "if not dispatch.server.is_current():",

@@ -16,7 +16,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from ironkv.config import Settings
-from ironkv.node.transfer import RETRY_MS
 from ironkv.raft.configuration import Configuration
 from tests.sim.checks import Violation, must
 from tests.sim.whole import threads, troubles
@@ -332,10 +331,6 @@ class Cluster:
             if self.computers[name].process is not None
         }
         self.world.run_until(self.world.now + 1000)
-        if any(reader.waiting for reader in readers.values()):
-            # Who was a member before may be in the middle of a snapshot: it asks for the rest by and by.
-            self.world.run_until(self.world.now + RETRY_MS)
-            members = leader.core.configuration
         for name in sorted(members.everybody):
             computer = self.computers[name]
             must(computer.process is not None, f"{name} is down after the storm")
@@ -352,7 +347,7 @@ class Cluster:
         return leaders[0]
 
     def _demand_change(self, leader: Computer) -> None:
-        """Where nothing fails, an order is carried out: the leader removes itself, or takes in another. Who was
+        """Where nothing fails, an order is carried out: the leader removes itself, or takes in another. Who
         a member once may be in a later term, and cost the leader its place: then the second order is."""
         assert leader.core is not None
         members = leader.core.configuration
