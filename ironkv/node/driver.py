@@ -53,6 +53,9 @@ class World(Protocol):
     def applied(self, index: int, size: int) -> None:
         """Entries up to `index` are applied; the new ones had `size` bytes."""
 
+    def hold_writes(self, held: bool) -> None:
+        """Have clients wait with what they would write, or no longer: leadership is being given away."""
+
     def flush(self) -> None:
         """Send the replies that were settled."""
 
@@ -88,6 +91,9 @@ class Driver:
         self._members_seen = (core.configuration, machine.membership)
         self._tick_at = 0.0
         self._handing_to: str | None = None
+        self._to_hand_over: Callable[[], None] | None = None
+        """A transfer that was ordered, and begins once what clients had sent before is in the log."""
+        self._holding = False
         self.expires_actively = True
         """Whether a tick is logged when deadlines have come and no command has met them."""
         self.readable_until = -inf
@@ -161,10 +167,35 @@ class Driver:
 
     def transfer(self, target: str | None = None) -> None:
         """Hand leadership over, to the best follower if none is named. Raises NotAvailable when there is
-        nobody to take it."""
+        nobody to take it.
+
+        Writes wait meanwhile, as with Redis's FAILOVER: nobody is refused what the next leader would do."""
         now = self._world.steady_ms()
-        self.core.transfer(target, now)
+        target = self.core.successor(target, now)
+        self._hold(True)
+        self._to_hand_over = lambda: self.core.transfer(target, self._world.steady_ms())
+        self._propose(now)
         self._work(now)
+
+    @property
+    def transferring(self) -> bool:
+        """Whether leadership is being given away."""
+        return self._to_hand_over is not None or self.core.transferring_to is not None
+
+    def _hold(self, held: bool) -> None:
+        self._holding = held
+        self._world.hold_writes(held)
+
+    def _begin_transfer(self) -> None:
+        """The one that was ordered, if nothing waits any more that came before."""
+        begin = self._to_hand_over
+        if begin is None or self.proposals.waiting:
+            return
+        self._to_hand_over = None
+        try:
+            begin()
+        except NotAvailable as error:  # it was possible when it was ordered
+            log.warning("leadership is not handed over: %s", error)
 
     def timer(self) -> float:
         """Time passed; how many ms may pass until the next call."""
@@ -200,6 +231,7 @@ class Driver:
         """Turn what clients sent into an entry, unless the journal is busy: then it gathers on."""
         proposals = self.proposals
         if self._writing or not proposals.waiting:
+            self._begin_transfer()
             return
         if not self.leading:
             proposals.refuse(self._not_leader())
@@ -207,6 +239,7 @@ class Driver:
         proposals.meter.now_ms = now
         stamp_ms = max(self.clock.now_ms(now), self.machine.keyspace.stamp_ms)
         proposals.propose(stamp_ms, lambda data: self.core.propose(data, now))
+        self._begin_transfer()
 
     def _work(self, now: float) -> None:
         """Do what the core asks until it asks for nothing more."""
@@ -233,6 +266,8 @@ class Driver:
         if members[0] is not self._members_seen[0] or members[1] is not self._members_seen[1]:
             self._members_seen = members
             world.members_changed()
+        if self._holding and not self.transferring and core.leader is not None:
+            self._hold(False)
         self.readable_until = core.lease_until() if self.machine.applied == core.commit else -inf
         self.reads.release(self.machine.applied)
         world.flush()

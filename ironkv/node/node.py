@@ -493,6 +493,12 @@ class Node:
         self._note_room()
         self._guarded(lambda: self.driver.persisted(persist.mark))
 
+    def hold_writes(self, held: bool) -> None:
+        if held:
+            self.dispatch.pausing.hold(2 * self.settings.raft.election_timeout_ms)
+        else:
+            self.dispatch.pausing.release()
+
     def role_changed(self) -> None:
         core = self.driver.core
         self.leading = self.driver.leading

@@ -165,7 +165,7 @@ class View:
 
     @property
     def transferring(self) -> bool:
-        return not self.loading and self._node.driver.core.transferring_to is not None
+        return not self.loading and self._node.driver.transferring
 
     def transfer(self, member: str | None) -> None:
         self._node.driver.transfer(member)

@@ -184,8 +184,15 @@ class RaftCore:
         else:
             self._forwarded.ask(read_id, self._leader, self.term, now)
 
+    def successor(self, target: str | None, now: float) -> str:
+        """Who would take leadership over: `target`, or the follower that has most of the log.
+        Raises NotLeader, Transferring, NoSuccessor."""
+        if self._lead is None:
+            raise NotLeader(self._leader)
+        return self._lead.successor(target, now)
+
     def transfer(self, target: str | None, now: float) -> None:
-        """Hand leadership to `target`, or to the follower that has most of the log."""
+        """Hand leadership to `successor`."""
         if self._lead is None:
             raise NotLeader(self._leader)
         self._lead.begin_transfer(target, now)

@@ -338,7 +338,8 @@ class Leadership:
 
     # -- handing over (thesis §3.10) ----------------------------------------------------------
 
-    def begin_transfer(self, target: str | None, now: float) -> None:
+    def successor(self, target: str | None, now: float) -> str:
+        """Who takes leadership over: `target`, or whoever is best. Raises Transferring, NoSuccessor."""
         if self.transfer is not None:
             raise Transferring
         if target is None:
@@ -353,6 +354,10 @@ class Leadership:
             raise NoSuccessor("it is not connected")
         if self.followers[target].fresh_since:
             raise NoSuccessor("it began with an empty disk and has not caught up")
+        return target
+
+    def begin_transfer(self, target: str | None, now: float) -> None:
+        target = self.successor(target, now)
         # From here on `lease_holds` says no: the target may be elected while promises to us still run.
         deadline = now + self._config.election_timeout_ms
         self.transfer = Transfer(target, deadline, self.rounds.number + TRANSFER_ROUNDS)

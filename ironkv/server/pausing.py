@@ -1,4 +1,7 @@
-"""CLIENT PAUSE: requests of all clients wait for a while, or only those that write."""
+"""CLIENT PAUSE: requests of all clients wait for a while, or only those that write.
+
+While leadership is given away writes wait as well, as with Redis's FAILOVER.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ class Pausing:
         """Every request waits."""
         self.writes = False
         """Every write waits."""
-        self._ends_ms = 0.0
+        self._ends_ms = self._held_ms = 0.0
+        """When CLIENT PAUSE is over, and until when writes wait for the next leader at most (steady ms)."""
         self._waiting: dict[Connection, None] = {}
 
     def begin(self, timeout_ms: int, *, writes_only: bool) -> None:
@@ -40,11 +44,24 @@ class Pausing:
         self.all |= not writes_only
         server.call_later((self._ends_ms - now) / 1000, self._may_be_over)
 
+    def hold(self, timeout_ms: float) -> None:
+        """Writes wait until `release`, but no longer than this."""
+        server = self._dispatch.server
+        self._held_ms = server.steady_ms() + timeout_ms
+        self.writes = True
+        server.call_later(timeout_ms / 1000, self._may_be_over)
+
+    def release(self) -> None:
+        """They wait for nothing but CLIENT PAUSE."""
+        self._held_ms = 0.0
+        if self.writes and self._ends_ms <= self._dispatch.server.steady_ms():
+            self._end()
+
     def _may_be_over(self) -> None:
         if not self.writes:
             return
         server = self._dispatch.server
-        left_ms = self._ends_ms - server.steady_ms()
+        left_ms = max(self._ends_ms, self._held_ms) - server.steady_ms()
         if left_ms <= 0:
             self._end()
         else:  # a shorter pause is over, or the timer went by another clock and came early
@@ -52,7 +69,7 @@ class Pausing:
 
     def _end(self) -> None:
         self.all = self.writes = False
-        self._ends_ms = 0.0
+        self._ends_ms = self._held_ms = 0.0
         waiting, self._waiting = self._waiting, {}
         for connection in waiting:
             connection.stalled = False

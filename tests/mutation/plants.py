@@ -537,6 +537,20 @@ PLANTS: Final = (
         ("tests/node/test_time.py", WHOLE),
     ),
     Plant(
+        "a transfer that was ordered begins while writes are gathered",
+        "node/driver.py",
+        "if begin is None or self.proposals.waiting:",
+        "if begin is None:",
+        ("tests/node/test_handing_over.py",),
+    ),
+    Plant(
+        "writes are not let go when a transfer fails",
+        "node/driver.py",
+        "if self._holding and not self.transferring and core.leader is not None:",
+        "if self._holding and not self.transferring and not self.leading:",
+        ("tests/node/test_handing_over.py",),
+    ),
+    Plant(
         "who pours has all that was read at once under way",
         "server/weights.py",
         "CHUNK_MOST: Final = 128 << 10",
