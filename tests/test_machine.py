@@ -219,11 +219,13 @@ WORDS = [b"1", b"23", b"x", b"-7", b"y" * 70, b"1000000", b"z" * 900]
 def in_a_row(chance: random.Random) -> list[list[bytes]]:
     """Some calls of one command on one key, mostly plain ones."""
     name, key = (
-        chance.choice((b"LPUSH", b"RPUSH", b"LPOP", b"RPOP", b"SADD", b"HSET", b"MSET")),
+        chance.choice((b"LPUSH", b"RPUSH", b"LPOP", b"RPOP", b"SADD", b"HSET", b"ZADD", b"MSET")),
         chance.choice((b"a", b"b")),
     )
     if name == b"MSET":
         return several_strings(chance)
+    if name == b"ZADD":
+        return several_scores(chance, key)
     size = {b"HSET": 2, b"LPOP": 0, b"RPOP": 0}.get(name, 1)
     calls = [
         [name, key, *(chance.choice(WORDS) + b"%d" % chance.randrange(40) for _ in range(size))]
@@ -233,6 +235,18 @@ def in_a_row(chance: random.Random) -> list[list[bytes]]:
         extra = {b"HSET": [b"f", b"v"], b"LPOP": [b"2"], b"RPOP": [b"0"]}.get(name, [b"w"])
         calls[chance.randrange(len(calls))] += extra
     return calls
+
+
+def several_scores(chance: random.Random, key: bytes) -> list[list[bytes]]:
+    """Some calls of ZADD, mostly sound ones: members come again, some with the score that they have."""
+    scores = [b"0", b"-0", b"1", b"-2.5", b"7e2", b"inf"]
+    if chance.random() < 0.2:
+        scores += [b"NX", b"nan", b"x"]
+    return [
+        [b"ZADD", key, chance.choice(scores), chance.choice(WORDS[:4]) + b"%d" % chance.randrange(60)]
+        + ([b"2", b"more"] if chance.random() < 0.01 else [])
+        for _ in range(chance.choice((1, 3, 5, 30, 600)))
+    ]
 
 
 def several_strings(chance: random.Random) -> list[list[bytes]]:

@@ -10,17 +10,21 @@ between the leader's items and not between a follower's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from operator import ne
 from time import perf_counter_ns
 from typing import Any, Final, TypeAlias
 
 from ironkv.commands import usage
+from ironkv.commands.arguments import real
 from ironkv.commands.hashes import find_or_make_hash
 from ironkv.commands.lists import list_at, new_list
 from ironkv.commands.sets import find_set
 from ironkv.commands.strings import set_pairs
 from ironkv.commands.table import TABLE, Args
+from ironkv.commands.zsets import zset_at
 from ironkv.keyspace.keyspace import Database
 from ironkv.keyspace.sets import Set
+from ironkv.keyspace.zsets import SortedSet
 from ironkv.resp.replies import OK, Reply
 
 LEAST: Final = 4
@@ -147,7 +151,7 @@ def _pop(db: Database, calls: list[Args], *, left: bool) -> list[Reply]:
     return taken
 
 
-# -- sets and hashes
+# -- sets, hashes and sorted sets
 
 
 def _add_members(db: Database, calls: list[Args]) -> list[Reply]:
@@ -168,6 +172,17 @@ def _set_fields(db: Database, calls: list[Args]) -> list[Reply]:
     return [1 if put(field, value) else 0 for _, _, field, value in calls]
 
 
+def _score_members(db: Database, calls: list[Args]) -> list[Reply]:
+    scores = [real(args[2]) for args in calls]  # an option in this place is no score
+    members = zset_at(db, calls[0][1])
+    if members is None:
+        members = SortedSet()
+        db.set(calls[0][1], members)
+    before = [members.set(args[3], score) for args, score in zip(calls, scores, strict=True)]
+    db.keyspace.changes += sum(map(ne, before, scores))
+    return [1 if each is None else 0 for each in before]
+
+
 TOGETHER: Final[dict[bytes, tuple[Together, int]]] = {
     b"LPUSH": (_push_left, 3),
     b"RPUSH": (_push_right, 3),
@@ -175,6 +190,7 @@ TOGETHER: Final[dict[bytes, tuple[Together, int]]] = {
     b"RPOP": (_pop_right, 2),
     b"SADD": (_add_members, 3),
     b"HSET": (_set_fields, 4),
+    b"ZADD": (_score_members, 4),
     b"MSET": (_set_strings, PAIRS),
 }
 """By name: how calls of so many words are done together."""

@@ -118,10 +118,9 @@ def _add_one(db: Database, key: bytes, score: float, member: bytes) -> int:
     if zset is None:
         zset = SortedSet()
         db.set(key, zset)
-    old = zset.score(member)
+    old = zset.set(member, score)
     if old == score:
         return 0
-    zset.set(member, score)
     if db.keyspace.listener is not None:
         db.notify(b"zadd", key)
     else:

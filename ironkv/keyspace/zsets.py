@@ -252,8 +252,8 @@ class SortedSet:
 
     # -- changing
 
-    def set(self, member: bytes, score: float) -> None:
-        """Give the member this score; it may be new."""
+    def set(self, member: bytes, score: float) -> float | None:
+        """Give the member this score; the score it had, None if it is new."""
         place = self._places.get(member)
         if place is None:
             limits = thresholds.in_force
@@ -263,14 +263,15 @@ class SortedSet:
             self._places[member] = len(self._names)
             self._names.append(member)
             self._scores.append(score)
-        else:
-            old = self._scores[place]
-            if old == score:
-                return
+            self._link(score, member)
+            return None
+        old = self._scores[place]
+        if old != score:
             score = self._kept(score)
             self._unlink(old, member)
             self._scores[place] = score
-        self._link(score, member)
+            self._link(score, member)
+        return old
 
     def expect(self, count: int) -> None:
         """Decide before the first of many members is added how they are held: as Redis 7.2 does."""
