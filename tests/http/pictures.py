@@ -91,6 +91,7 @@ def _take(url: str) -> None:
             time.sleep(3)
             page.resize(width, 1500 if phone else 1180, phone=phone)
             time.sleep(2)
+            page.look("scrollTo(0, 0)")
             page.picture(IMAGES / f"{name}.png")
             if name == "console-light":
                 page.resize(width, 780)
