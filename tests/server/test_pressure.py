@@ -190,6 +190,23 @@ def test_what_is_poured_at_once_is_taken_in_parts_while_others_write(make_cluste
     assert most_under_way() > 250_000
 
 
+def test_what_another_node_relays_is_taken_in_parts_as_well(make_cluster: Maker) -> None:
+    cluster = make_cluster(on_follower_write="forward").boot()
+    leader = cluster.elect("node1")
+    leader.client().ask("SET b 1")
+    leader.client().ask("SET b 2")
+    client = cluster.nodes["node2"].client()
+    rows = [["INCR", "n"], ["SET", "a", bytes(1_000)], ["GET", "n"], ["MULTI"], ["INCR", "n"], ["EXEC"]]
+    client.raw(b"".join(map(encode, rows)) * 240)
+    leader.client().ask("SET b 3")
+    for _ in range(20):
+        cluster.advance(20)
+    assert client.take() == [
+        each for n in range(1, 480, 2)
+        for each in (n, b"OK", b"%d" % n, b"OK", b"QUEUED", [n + 1])
+    ]  # fmt: skip
+
+
 def test_a_value_counts_whole_however_it_arrives(client: Client) -> None:
     client.node.cluster.automatic_disk = False
     wire = encode(["SET", "a", bytes(2 << 20)])

@@ -13,7 +13,7 @@ import pytest
 
 from tests.sim.whole.cluster import run
 
-FRESH_S = 25.0
+FRESH_S = 60.0
 """For how long fresh seeds are run."""
 FRESH_MOST = 300
 FAILED = Path(__file__).parent / "whole" / "failed_seeds.txt"
