@@ -482,7 +482,7 @@ PLANTS: Final = (
         "node/proposals.py",
         "mine = [batch for batch in here if batch.term == entry.term]",
         "mine = here",
-        WRITES,
+        ("tests/node/test_proposals.py", WHOLE),
     ),
     Plant(
         "a write whose fate is open is said not to have happened",

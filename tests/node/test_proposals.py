@@ -260,6 +260,20 @@ def test_unknown_is_said_only_when_time_is_up_and_the_entry_may_still_come() -> 
     assert some.idle
 
 
+def test_what_another_leader_put_in_its_place_did_not_happen() -> None:
+    some, machine, log = proposals()
+    asker = Asker(0)
+    some.write(asker, [[b"SET", b"a", b"1"]], 0)
+    some.propose(1, appender(log))
+    some.orphan(100.0)
+    stamp_ms, others = 1, [[b"SET", b"b", b"2"]]
+    some.apply(Entry(1, 2, EntryKind.BATCH, codec.encode(stamp_ms, others)), OVERWRITTEN)
+    assert asker.told == [OVERWRITTEN]
+    database = machine.keyspace.database(0)
+    assert (database.string(b"a"), database.string(b"b")) == (None, b"2")
+    assert some.idle
+
+
 def test_what_is_in_flight_with_a_leader_that_stays_is_never_given_up() -> None:
     some, _, log = proposals()
     asker = Asker(0)
