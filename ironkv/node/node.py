@@ -279,7 +279,9 @@ class Node:
                 log.info("%s", error)
             else:
                 await self._until(lambda: not self.driver.leading)
-        await self._until(lambda: self.proposals.idle and self.dispatch.relayed.idle)
+        # Whose writes were held is told who leads now: without a word he would not know what became of them.
+        held, relayed = self.dispatch.pausing, self.dispatch.relayed
+        await self._until(lambda: not held.holding and self.proposals.idle and relayed.idle)
 
     async def _until(self, reached: Callable[[], bool]) -> None:
         """Wait, but not for ever, until work that is under way leads there."""

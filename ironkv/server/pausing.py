@@ -44,6 +44,11 @@ class Pausing:
         self.all |= not writes_only
         server.call_later((self._ends_ms - now) / 1000, self._may_be_over)
 
+    @property
+    def holding(self) -> bool:
+        """Whether writes wait for the next leader."""
+        return self._held_ms > 0
+
     def hold(self, timeout_ms: float) -> None:
         """Writes wait until `release`, but no longer than this."""
         server = self._dispatch.server

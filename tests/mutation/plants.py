@@ -551,6 +551,13 @@ PLANTS: Final = (
         ("tests/node/test_handing_over.py",),
     ),
     Plant(
+        "a leader that stops closes clients whose writes it held, without a word",
+        "node/node.py",
+        "lambda: not held.holding and self.proposals.idle and relayed.idle",
+        "lambda: self.proposals.idle and relayed.idle",
+        ("tests/cluster/test_rolling_restart.py",),
+    ),
+    Plant(
         "who pours has all that was read at once under way",
         "server/weights.py",
         "CHUNK_MOST: Final = 128 << 10",
