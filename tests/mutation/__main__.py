@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.mutation.plants import CORE, PLANTS, STORIES, WHOLE, Plant
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("ironkv", "tests", "pyproject.toml", "config")
+COPIED = ("ironkv", "tests", "pyproject.toml", "config", "docs")
 MEMORY = 4 << 30
 """Bytes of data a suite may have: a bug may make it grow. (Not address space: LMDB maps a terabyte.)"""
 
